@@ -1,0 +1,1 @@
+"""What is sold and what was clicked: schema, readers, preprocessing, the sample shop."""

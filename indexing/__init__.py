@@ -1,0 +1,1 @@
+"""Catalogue -> product tower (through Triton) -> index -> gated release. Offline work."""

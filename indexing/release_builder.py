@@ -1,0 +1,183 @@
+"""Builds a release: embeds the catalogue, builds and gates the index, and publishes all as one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalog.catalogue import Catalogue
+from catalog.pictures import DecodedPictures
+from catalog.preprocessing import preprocessing_hash
+from catalog.tokenizer import Tokenizer
+from faults import InvalidInput
+from indexing.embedding import Embeddings, embed_catalogue
+from indexing.engine_facts import cpu_flags
+from indexing.recall_gate import gated_index
+from releases.export_record import ExportRecord, newest_pair, version_folder
+from releases.manifest import (
+    CataloguePart,
+    EnginePart,
+    GateReport,
+    IndexPart,
+    Manifest,
+    Probe,
+    ReleaseDraft,
+    TokenizerPart,
+    require_equal,
+)
+from releases.store import ReleaseStore
+from retrieval_gateway.encoding.encoder import Encoder, EncoderSpec
+from retrieval_gateway.index.builder import build_index, save_index
+from retrieval_gateway.index.faiss_index import FaissIndex
+from retrieval_gateway.index.product_table import write_product_table
+from retrieval_gateway.index.vectors import write_vectors
+from retrieval_gateway.loaded_release import INDEX_FILE, PRODUCTS_FILE, TOKENIZER_FILE, VECTORS_FILE
+
+_PROBE_TEXTS = ("red mug", "men's running shoes size 44", "a")
+
+
+@dataclass(frozen=True)
+class ExportedTowers:
+    """The pair of exported towers that a release is made of."""
+
+    query: ExportRecord
+    product: ExportRecord
+    tokenizer: Tokenizer
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """What an encoder needs to know of them."""
+        return EncoderSpec(
+            query_version=self.query.version,
+            product_version=self.product.version,
+            max_query_tokens=self.query.max_query_tokens,
+            max_product_tokens=self.query.max_product_tokens,
+            picture_size=self.query.picture_size,
+            views=self.query.views,
+        )
+
+
+def newest_towers(repository: Path) -> ExportedTowers:
+    """Reads the newest exported pair of a model repository.
+
+    Raises:
+        NotFound: nothing was exported.
+        Mismatch: towers, tokenizer, or this code's preprocessing do not belong together.
+    """
+    query, product = newest_pair(repository)
+    tokenizer = Tokenizer.from_file(version_folder(repository, query) / "tokenizer.json")
+    here = preprocessing_hash(query.picture_size, query.max_query_tokens, query.max_product_tokens, query.views)
+    for what, expected, found in (
+        ("tokenizer sha256", query.tokenizer_sha256, tokenizer.sha256),
+        ("preprocessing hash", query.preprocessing_hash, here),
+    ):
+        require_equal(what, expected=expected, found=found, fix="Export the checkpoint again with `vitrine export`.")
+    return ExportedTowers(query, product, tokenizer)
+
+
+async def build_release(
+    store: ReleaseStore,
+    towers: ExportedTowers,
+    encoder: Encoder,
+    catalogue: Catalogue,
+    pictures: DecodedPictures,
+    command: str,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Manifest:
+    """Makes and publishes a release; it is not active yet.
+
+    Args:
+        store: where it goes.
+        towers: the engines.
+        encoder: runs those towers through Triton.
+        catalogue: what is indexed.
+        pictures: decoded at the towers' size.
+        command: the command line, for the manifest.
+        on_progress: told how many products are embedded.
+
+    Raises:
+        InvalidInput: there is nothing to index.
+        GateFailed: the index loses too many neighbours.
+        Unavailable: Triton does not answer.
+        StorageFailed: the disk refused; the store is as it was.
+    """
+    if len(catalogue) == 0:
+        raise InvalidInput("no products to index", field="--catalog", value=str(catalogue.source))
+    embeddings = await embed_catalogue(encoder, catalogue, pictures, on_progress=on_progress)
+    probes = await _probes(encoder, towers)
+    index, recall = await asyncio.to_thread(gated_index, embeddings.vectors)
+
+    def fill(folder: Path) -> ReleaseDraft:
+        _write_files(folder, towers, catalogue, embeddings, index)
+        return _draft(towers, catalogue, index, recall, probes, command)
+
+    return await asyncio.to_thread(store.publish, fill)
+
+
+async def _probes(encoder: Encoder, towers: ExportedTowers) -> tuple[Probe, ...]:
+    """Golden inputs, by which a gateway recognises the engines of this release."""
+    probes = []
+    for tower, most in (
+        ("query_tower", towers.query.max_query_tokens),
+        ("product_tower", towers.query.max_product_tokens),
+    ):
+        for ids in towers.tokenizer.encode(_PROBE_TEXTS, most):
+            vector = await encoder.probe(tower, ids)
+            probes.append(Probe.model_validate({"tower": tower, "input_ids": ids, "expected": vector.tolist()}))
+    return tuple(probes)
+
+
+def _write_files(
+    folder: Path, towers: ExportedTowers, catalogue: Catalogue, embeddings: Embeddings, index: FaissIndex
+) -> None:
+    write_vectors(folder / VECTORS_FILE, embeddings.vectors)
+    save_index(folder / INDEX_FILE, index)
+    (folder / TOKENIZER_FILE).write_bytes(towers.tokenizer.to_bytes())
+    products = catalogue.products
+    names = (
+        "product_id", "title", "description", "category", "subcategory", "brand", "color",
+        "supplier", "style_group", "price", "in_stock",
+    )  # fmt: skip
+    columns: dict[str, list[object]] = {name: [getattr(product, name) for product in products] for name in names}
+    columns["text_weight"] = embeddings.weights[:, 0].tolist()
+    columns["image_weight"] = embeddings.weights[:, 1].tolist()
+    write_product_table(folder / PRODUCTS_FILE, columns)
+
+
+def _draft(
+    towers: ExportedTowers,
+    catalogue: Catalogue,
+    index: FaissIndex,
+    recall: GateReport,
+    probes: tuple[Probe, ...],
+    command: str,
+) -> ReleaseDraft:
+    query, product = towers.query, towers.product
+    return ReleaseDraft(
+        command=command,
+        towers={"query_tower": query.as_part(), "product_tower": product.as_part()},
+        engine=EnginePart(target=query.target, runtime=query.runtime, cpu_flags=cpu_flags()),
+        tokenizer=TokenizerPart(
+            sha256=towers.tokenizer.sha256,
+            max_query_tokens=query.max_query_tokens,
+            max_product_tokens=query.max_product_tokens,
+        ),
+        preprocessing_hash=query.preprocessing_hash,
+        picture_size=query.picture_size,
+        views=query.views,
+        dim=query.dim,
+        index=IndexPart(
+            kind=index.kind,
+            parameters=index.spec.parameters(),
+            count=index.count,
+            recall=recall.measured["recall_at_100"],
+            file=INDEX_FILE,
+        ),
+        catalogue=CataloguePart(
+            fingerprint=catalogue.fingerprint(), products=len(catalogue), source=str(catalogue.source)
+        ),
+        gates=(*query.gates, *product.gates, recall),
+        probes=probes,
+    )

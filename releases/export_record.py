@@ -1,0 +1,129 @@
+"""The record that lies beside every exported tower: what it is and how it must be fed.
+
+``export`` writes it, ``indexing`` builds releases from it; it stands here, on the floor
+that both may use.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import faults
+from releases.manifest import GateReport, Positive, Sha256, TowerName, TowerPart, require_equal
+from releases.verify import hash_file
+
+__all__ = [
+    "EXPORT_RECORD",
+    "MODEL_FILE",
+    "TOKENIZER_FILE",
+    "ExportRecord",
+    "newest_pair",
+    "next_version",
+    "version_folder",
+]
+
+EXPORT_RECORD = "export.json"
+MODEL_FILE = "model.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+
+_AGAIN = "export the checkpoint again with `vitrine export`."
+
+
+class ExportRecord(BaseModel):
+    """One version of one tower."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    model: TowerName
+    version: Positive
+    sha256: Sha256
+    """Hash of the model file."""
+    target: str
+    precision: str
+    runtime: str
+    """Name and version of what ran it in its gate."""
+    dim: Positive
+    picture_size: Positive
+    views: Positive
+    max_query_tokens: Positive
+    max_product_tokens: Positive
+    tokenizer_sha256: Sha256
+    preprocessing_hash: Sha256
+    gates: tuple[GateReport, ...]
+    provenance: dict[str, Any]
+    """Where the checkpoint comes from."""
+    command: str
+
+    def as_part(self) -> TowerPart:
+        """Returns what a manifest says of this tower."""
+        return TowerPart(
+            model=self.model,
+            version=self.version,
+            sha256=self.sha256,
+            precision=self.precision,
+            target=self.target,
+        )
+
+
+_OWN_TO_A_TOWER = {"model", "sha256", "gates", "precision"}
+
+
+def next_version(repository: Path) -> int:
+    """Returns the first version number that neither tower has in a model repository."""
+    return max((_newest(repository, model) for model in ("query_tower", "product_tower")), default=0) + 1
+
+
+def newest_pair(repository: Path) -> tuple[ExportRecord, ExportRecord]:
+    """Reads the newest exported query tower and product tower, and checks that they belong together.
+
+    Raises:
+        faults.NotFound: nothing was exported.
+        faults.InvalidInput: a record is damaged.
+        faults.Mismatch: the two towers, or a model file and its record, do not agree.
+    """
+    query, product = (_read_newest(repository, model) for model in ("query_tower", "product_tower"))
+    for name in sorted(set(ExportRecord.model_fields) - _OWN_TO_A_TOWER):
+        require_equal(
+            f"{name} of query_tower and product_tower",
+            expected=getattr(query, name),
+            found=getattr(product, name),
+            fix=_AGAIN,
+        )
+    return query, product
+
+
+def version_folder(repository: Path, record: ExportRecord) -> Path:
+    """Returns where a version lies in a model repository."""
+    return repository / record.model / str(record.version)
+
+
+def _newest(repository: Path, model: str) -> int:
+    return max((int(path.name) for path in (repository / model).glob("*") if path.name.isdigit()), default=0)
+
+
+def _read_newest(repository: Path, model: str) -> ExportRecord:
+    version = _newest(repository, model)
+    if version == 0:
+        raise faults.NotFound(
+            f"no exported version of {model}",
+            field="model repository",
+            value=str(repository),
+            fix="export a checkpoint with `vitrine export`.",
+        )
+    folder = repository / model / str(version)
+    try:
+        record = ExportRecord.model_validate_json((folder / EXPORT_RECORD).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise faults.InvalidInput(
+            f"the export record cannot be read: {error}", field=EXPORT_RECORD, value=str(folder), fix=_AGAIN
+        ) from error
+    require_equal(
+        f"sha256 of {folder / MODEL_FILE}",
+        expected=record.sha256,
+        found=hash_file(folder / MODEL_FILE).sha256,
+        fix=_AGAIN,
+    )
+    return record

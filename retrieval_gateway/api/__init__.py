@@ -1,0 +1,1 @@
+"""The wire: protobuf in and out, the services, and the one mapping of errors to gRPC statuses."""

@@ -1,0 +1,201 @@
+"""A release's two towers as the gateway uses them: words to vector, picture to vector.
+
+Bound to one release: its tokenizer, its picture size and its tower versions travel
+together, so no vector can come from parts of two releases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import aio as triton_aio
+
+from catalog.tokenizer import Tokenizer, pad_batch
+from releases.manifest import Manifest
+from retrieval_gateway.encoding.gatherer import Gatherer
+from retrieval_gateway.encoding.tower_client import TowerClient
+
+Vector = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A tokenised query."""
+
+    ids: list[int]
+    truncated: bool
+
+
+@dataclass(frozen=True)
+class ProductRow:
+    """One product, or a picture alone, for the product tower."""
+
+    ids: list[int]
+    """Token ids of the indexed text; those of the empty text where there is none."""
+    has_text: bool
+    pixels: Pixels
+    """uint8[V,H,W,3]; zeros where there is no picture."""
+    has_image: npt.NDArray[np.bool_]
+    """bool[V]."""
+
+
+@dataclass(frozen=True)
+class ProductEmbedding:
+    """What the product tower says of one row."""
+
+    vector: Vector
+    weights: npt.NDArray[np.float32]
+    """float32[2]: text, image."""
+
+
+@dataclass(frozen=True)
+class TritonLink:
+    """How a gateway, or the indexer, reaches Triton; see ``GatewaySettings``.
+
+    Args:
+        client: the process's one channel to Triton.
+        url: its address, for messages.
+        rows: most queries of one call.
+        calls: calls of one tower in flight.
+        timeout_s: bound of one call.
+        product_rows: most products of one call; pictures make them heavy.
+        on_failure: told of every failed call.
+        on_call: told tower and rows of each gathered call.
+    """
+
+    client: triton_aio.InferenceServerClient
+    url: str
+    rows: int = 32
+    calls: int = 2
+    timeout_s: float = 2.0
+    product_rows: int = 16
+    on_failure: Callable[[], None] = lambda: None
+    on_call: Callable[[str, int], None] = lambda _tower, _rows: None
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """The parts of a release that an encoder is bound to."""
+
+    query_version: int
+    product_version: int
+    max_query_tokens: int
+    max_product_tokens: int
+    picture_size: int
+    views: int
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> EncoderSpec:
+        """Reads the spec from a release's manifest."""
+        return cls(
+            query_version=manifest.towers["query_tower"].version,
+            product_version=manifest.towers["product_tower"].version,
+            max_query_tokens=manifest.tokenizer.max_query_tokens,
+            max_product_tokens=manifest.tokenizer.max_product_tokens,
+            picture_size=manifest.picture_size,
+            views=manifest.views,
+        )
+
+
+class Encoder:
+    """The towers of one release.
+
+    Args:
+        link: the way to Triton.
+        spec: what must agree between release and towers.
+        tokenizer: the release's tokenizer.
+    """
+
+    def __init__(self, link: TritonLink, spec: EncoderSpec, tokenizer: Tokenizer) -> None:
+        self._spec = spec
+        self._tokenizer = tokenizer
+        self._empty_text = tokenizer.encode([""], spec.max_product_tokens)[0]
+        self._query_tower = _client_of(link, "query_tower", spec.query_version)
+        self._product_tower = _client_of(link, "product_tower", spec.product_version)
+        self._queries: Gatherer[list[int], Vector] = Gatherer(
+            self.query_vectors,
+            rows=link.rows,
+            calls=link.calls,
+            order=len,
+            on_call=lambda rows: link.on_call("query_tower", rows),
+        )
+        self._products: Gatherer[ProductRow, ProductEmbedding] = Gatherer(
+            self.product_embeddings,
+            rows=link.product_rows,
+            calls=link.calls,
+            order=lambda row: len(row.ids),
+            on_call=lambda rows: link.on_call("product_tower", rows),
+        )
+
+    def tokenise(self, text: str) -> Tokens:
+        """Returns the ids of a query, cut to the query tower's length."""
+        limit = self._spec.max_query_tokens
+        ids = self._tokenizer.encode([text], limit + 1)[0]
+        if len(ids) <= limit:
+            return Tokens(ids, truncated=False)
+        return Tokens(ids[: limit - 1] + ids[-1:], truncated=True)
+
+    async def encode_words(self, tokens: Tokens) -> Vector:
+        """Returns the unit vector float32[dim] of a query, gathered with concurrent ones."""
+        return await self._queries.submit(tokens.ids)
+
+    async def encode_picture(self, pixels: Pixels) -> Vector:
+        """Returns the unit vector float32[dim] of a picture uint8[H,W,3]: a product without words."""
+        views = np.zeros((self._spec.views, *pixels.shape), dtype=np.uint8)
+        views[0] = pixels
+        has_image = np.arange(self._spec.views) == 0
+        row = ProductRow(self._empty_text, has_text=False, pixels=views, has_image=has_image)
+        return (await self._products.submit(row)).vector
+
+    def product_row(self, text: str, pixels: Pixels, has_image: npt.NDArray[np.bool_]) -> ProductRow:
+        """Returns the product tower's row for an indexed text and pictures uint8[V,H,W,3] with flags bool[V]."""
+        has_text = bool(text.strip())
+        ids = (
+            self._tokenizer.encode([text], self._spec.max_product_tokens)[0] if has_text else self._empty_text
+        )
+        return ProductRow(ids, has_text, pixels, has_image)
+
+    async def probe(self, tower: str, input_ids: Sequence[int]) -> Vector:
+        """Returns a tower's vector of a golden input; the product tower sees it as words without a picture."""
+        if tower == "query_tower":
+            return (await self.query_vectors([list(input_ids)]))[0]
+        size, views = self._spec.picture_size, self._spec.views
+        no_pixels = np.zeros((views, size, size, 3), dtype=np.uint8)
+        row = ProductRow(list(input_ids), True, no_pixels, np.zeros(views, dtype=np.bool_))
+        return (await self.product_embeddings([row]))[0].vector
+
+    async def query_vectors(self, rows: Sequence[list[int]]) -> list[Vector]:
+        """Embeds B tokenised queries in one call of Triton; errors as ``TowerClient.run``."""
+        input_ids, attention_mask = pad_batch(rows)
+        outputs = await self._query_tower.run({"input_ids": input_ids, "attention_mask": attention_mask})
+        return list(outputs["query_embedding"].astype(np.float32, copy=False))
+
+    async def product_embeddings(self, rows: Sequence[ProductRow]) -> list[ProductEmbedding]:
+        """Embeds B products in one call of Triton; errors as ``TowerClient.run``."""
+        input_ids, attention_mask = pad_batch([row.ids for row in rows])
+        outputs = await self._product_tower.run(
+            {
+                "input_ids": input_ids,
+                "attention_mask": attention_mask,
+                "pixels": np.stack([row.pixels for row in rows]),
+                "has_text": np.array([[row.has_text] for row in rows]),
+                "has_image": np.stack([row.has_image for row in rows]),
+            }
+        )
+        vectors = outputs["product_embedding"].astype(np.float32, copy=False)
+        weights = outputs["modality_weights"].astype(np.float32, copy=False)
+        return [ProductEmbedding(vector, weight) for vector, weight in zip(vectors, weights, strict=True)]
+
+    async def close(self) -> None:
+        """Waits for the calls in flight."""
+        await self._queries.close()
+        await self._products.close()
+
+
+def _client_of(link: TritonLink, tower: str, version: int) -> TowerClient:
+    outputs = ("query_embedding",) if tower == "query_tower" else ("product_embedding", "modality_weights")
+    return TowerClient(link.client, link.url, tower, version, outputs, link.timeout_s, link.on_failure)

@@ -1,0 +1,171 @@
+"""Keeps Triton's models loaded and answering: the one owner of what Triton serves.
+
+Triton never restarts a dead stub and goes on calling its model ready, and a restarted
+server has nothing loaded. So the keeper looks with a real inference, at intervals and
+whenever a search failed, and repairs: load what is missing, unload and load what is dead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+
+import structlog
+
+from faults import InternalError, Mismatch, Unavailable, VitrineError
+from retrieval_gateway.metrics import Metrics
+from runtime.triton_control import TritonControl
+
+log = structlog.get_logger(__name__)
+
+Versions = Mapping[str, int]
+"""By model name, the version that a release needs."""
+
+Probe = Callable[[], Awaitable[None]]
+"""A real inference; raises what went wrong."""
+
+_RESTARTING_PAUSE_S = 0.25
+
+
+class TritonKeeper:
+    """Owner of the models that this gateway needs.
+
+    Args:
+        control: Triton's control API; its calls block and run in threads.
+        metrics: where repairs are counted.
+        interval_s: pause between two looks while all is well; a failure is looked at at once.
+    """
+
+    def __init__(self, control: TritonControl, metrics: Metrics, interval_s: float = 2.0) -> None:
+        self._control = control
+        self._metrics = metrics
+        self._interval_s = interval_s
+        self._wanted: list[Versions] = []
+        self._probe: Probe | None = None
+        self._look = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self.healthy = False
+        """The last real inference succeeded."""
+
+    def suspect(self) -> None:
+        """A call of Triton failed: look now."""
+        self._look.set()
+
+    async def add(self, versions: Versions, probe: Probe) -> None:
+        """Loads the models of one more release beside those that serve, and tries them.
+
+        Args:
+            versions: what the release needs.
+            probe: a real inference with them.
+
+        Raises:
+            NotFound: Triton's repository has no such model or version.
+            Mismatch: Triton answers with another engine.
+            Unavailable: Triton does not answer.
+        """
+        async with self._turn:
+            self._wanted.append(versions)
+            try:
+                await self._load()
+                await self._try(versions, probe)
+            except BaseException:
+                self._wanted.remove(versions)
+                await self._drop(versions)
+                raise
+
+    async def remove(self, versions: Versions) -> None:
+        """Unloads the versions of a release that no longer serves, unless another one uses them."""
+        async with self._turn:
+            self._wanted.remove(versions)
+            await self._drop(versions)
+
+    async def _drop(self, versions: Versions) -> None:
+        """Retires these versions and no others: other gateways may have loaded theirs."""
+        with contextlib.suppress(VitrineError):  # Triton may be away; it then has nothing to unload
+            for model, version in versions.items():
+                ready = set(await asyncio.to_thread(self._control.ready_versions, model))
+                kept = (ready - {version}) | self._versions_of(model)
+                if kept == ready:
+                    continue
+                if kept:
+                    await asyncio.to_thread(self._control.load_versions, model, sorted(kept))
+                else:
+                    await asyncio.to_thread(self._control.unload, model)
+
+    async def _try(self, versions: Versions, probe: Probe) -> None:
+        """Probes; models that are loaded but dead (a stub killed before we came) are reloaded once."""
+        try:
+            await probe()
+        except (Unavailable, InternalError):
+            for model, version in versions.items():
+                await asyncio.to_thread(self._control.recover, model, version)
+                self._metrics.triton_repairs.labels(model).inc()
+            await probe()
+
+    def watch_with(self, probe: Probe) -> None:
+        """Sets the real inference by which the serving release is watched; it just succeeded."""
+        self._probe = probe
+        self._set_health(True)
+
+    async def run(self) -> None:
+        """Looks after Triton until cancelled."""
+        pause = self._interval_s
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look.wait(), pause)
+            self._look.clear()
+            if self._probe is not None:
+                async with self._turn:
+                    pause = await self._look_once(self._probe)
+
+    async def _look_once(self, probe: Probe) -> float:
+        """Tries the serving release, repairs it if need be, and returns the pause until the next look."""
+        try:
+            await probe()
+        except VitrineError as error:
+            log.warning("triton does not answer as it should", error=str(error))
+            self._set_health(False)
+            return await self._repair(probe)
+        self._set_health(True)
+        return self._interval_s
+
+    async def _repair(self, probe: Probe) -> float:
+        """Loads what is missing; models that are there and still do not answer are reloaded."""
+        try:
+            if not await asyncio.to_thread(self._control.live):
+                return _RESTARTING_PAUSE_S  # whoever started it starts it again
+            if not await self._load():
+                for model in self._models():
+                    await asyncio.to_thread(self._control.recover, model)
+                    self._metrics.triton_repairs.labels(model).inc()
+            await probe()
+        except VitrineError as error:
+            log.warning("triton is not repaired yet", error=str(error))
+        else:
+            log.info("triton answers again")
+            self._set_health(True)
+        return self._interval_s
+
+    async def _load(self) -> bool:
+        """Loads every wanted version that is not there; returns whether there was any."""
+        loaded = False
+        for model in self._models():
+            wanted = self._versions_of(model)
+            ready = await asyncio.to_thread(self._control.ready_versions, model)
+            if not wanted <= set(ready):
+                # Versions of other gateways' releases stay: each gateway only adds its own.
+                await asyncio.to_thread(self._control.load_versions, model, sorted(wanted | set(ready)))
+                self._metrics.triton_repairs.labels(model).inc()
+                loaded = True
+        return loaded
+
+    def _models(self) -> list[str]:
+        return sorted({model for versions in self._wanted for model in versions})
+
+    def _versions_of(self, model: str) -> set[int]:
+        return {versions[model] for versions in self._wanted if model in versions}
+
+    def _set_health(self, healthy: bool) -> None:
+        self.healthy = healthy
+        self._metrics.triton_up.set(healthy)

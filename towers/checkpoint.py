@@ -1,0 +1,177 @@
+"""A checkpoint: a folder with trained towers and all that must travel with them.
+
+    checkpoint.json     recipe, sizes, preprocessing hash, what it was trained on, the command
+    towers.safetensors  the weights of both towers
+    tokenizer.json      the tokenizer both towers read
+
+It is written beside its final place and renamed, so a half-written one is never seen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from catalog.preprocessing import preprocessing_hash
+from catalog.tokenizer import Tokenizer
+from faults import InvalidInput, Mismatch, NotFound, StorageFailed
+from towers.build import Towers, rebuild_towers
+from towers.recipe import Recipe
+from towers.text_encoder import TextEncoderConfig
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a checkpoint comes from."""
+
+    command: str
+    catalogue_fingerprint: str
+    catalogue_source: str
+    products: int
+    clicked_pairs: int
+    split: str = "all"
+    losses: tuple[float, ...] = field(default=())
+    """Mean loss of each tenth of the training."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Trained towers with their recipe and provenance."""
+
+    towers: Towers
+    recipe: Recipe
+    provenance: Provenance
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Writes ``checkpoint`` to ``folder``, replacing an older checkpoint there.
+
+    Raises:
+        InvalidInput: ``folder`` exists and is no checkpoint (it is left alone).
+        StorageFailed: the disk refused; what was there before is untouched.
+    """
+    if folder.exists() and not (folder / "checkpoint.json").is_file():
+        raise InvalidInput(
+            "exists and is not a checkpoint",
+            field="--out",
+            value=str(folder),
+            fix="Name a new folder, or one that holds a checkpoint to replace.",
+        )
+    staging: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        _write(checkpoint, staging)
+        _swap(staging, folder)
+    except OSError as error:
+        raise StorageFailed(
+            f"cannot write the checkpoint: {error.strerror}", field="--out", value=str(folder)
+        ) from error
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def _write(checkpoint: Checkpoint, folder: Path) -> None:
+    towers, recipe = checkpoint.towers, checkpoint.recipe
+    save_file(
+        {f"query.{name}": value.contiguous() for name, value in towers.query.state_dict().items()}
+        | {f"product.{name}": value.contiguous() for name, value in towers.product.state_dict().items()},
+        folder / "towers.safetensors",
+    )
+    (folder / "tokenizer.json").write_bytes(towers.tokenizer.to_bytes())
+    description = {
+        "format": FORMAT,
+        "recipe": recipe.model_dump(mode="json"),
+        "text_encoder": asdict(towers.query.encoder.config),
+        "tokenizer_sha256": towers.tokenizer.sha256,
+        "preprocessing": preprocessing_hash(
+            recipe.image.size, recipe.max_query_tokens, recipe.max_product_tokens, recipe.image.views
+        ),
+        "provenance": asdict(checkpoint.provenance),
+    }
+    (folder / "checkpoint.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    for path in folder.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+
+
+def _swap(staging: Path, folder: Path) -> None:
+    """Puts ``staging`` at ``folder``; an older checkpoint leaves only after the new one stands."""
+    if folder.exists():
+        retired = staging.with_name(f"{staging.name}-old")
+        folder.rename(retired)
+        try:
+            staging.rename(folder)
+        except OSError:
+            retired.rename(folder)
+            raise
+        shutil.rmtree(retired, ignore_errors=True)
+    else:
+        staging.rename(folder)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Reads a checkpoint; the towers come back in evaluation mode.
+
+    Raises:
+        NotFound: there is no checkpoint at ``folder``.
+        InvalidInput: it is damaged.
+        Mismatch: it was made under other preprocessing rules, or its tokenizer is another one.
+    """
+    path = folder / "checkpoint.json"
+    if not path.is_file():
+        raise NotFound(
+            "no checkpoint here", field="checkpoint", value=str(folder), fix="Make one with `vitrine train`."
+        )
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        recipe = Recipe.model_validate(description["recipe"])
+        tokenizer = Tokenizer.from_file(folder / "tokenizer.json")
+        towers = rebuild_towers(recipe, tokenizer, TextEncoderConfig(**description["text_encoder"]))
+        weights = load_file(folder / "towers.safetensors")
+        for prefix, tower in (("query.", towers.query), ("product.", towers.product)):
+            tower.load_state_dict(
+                {
+                    name.removeprefix(prefix): value
+                    for name, value in weights.items()
+                    if name.startswith(prefix)
+                }
+            )
+        provenance = Provenance(**description["provenance"])
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInput(
+            f"damaged checkpoint: {error}", field="checkpoint", value=str(folder), fix="Train it again."
+        ) from error
+    _check(description, recipe, tokenizer)
+    towers.train(False)
+    return Checkpoint(towers, recipe, provenance)
+
+
+def _check(description: dict[str, object], recipe: Recipe, tokenizer: Tokenizer) -> None:
+    for what, expected, found in (
+        ("checkpoint format", description["format"], FORMAT),
+        ("tokenizer sha256", description["tokenizer_sha256"], tokenizer.sha256),
+        (
+            "preprocessing hash",
+            description["preprocessing"],
+            preprocessing_hash(
+                recipe.image.size, recipe.max_query_tokens, recipe.max_product_tokens, recipe.image.views
+            ),
+        ),
+    ):
+        if expected != found:
+            raise Mismatch(
+                what,
+                expected=expected,
+                found=found,
+                fix="Use the Vitrine that trained it, or train it again.",
+            )

@@ -1,0 +1,1 @@
+"""The command line of Vitrine: thin, one sub-command a file."""

@@ -1,0 +1,61 @@
+"""What several commands do with a catalogue: read it, split it, decode it, and find its click log."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from catalog.catalogue import Catalogue
+from catalog.click_simulation import simulate_clicks
+from catalog.held_out import is_held_out
+from catalog.pictures import DecodedPictures, decode_catalogue
+from catalog.readers import read_catalogue, read_clicks
+from catalog.schema import Click
+from faults import CatalogueError
+from vitrine.terminal import console, progress
+
+
+class Split(StrEnum):
+    """Which products: by style group, about 30 % are held out of training."""
+
+    ALL = "all"
+    TRAINING = "training"
+    HELD_OUT = "held-out"
+
+
+def open_catalogue(folder: Path, split: Split) -> Catalogue:
+    """Reads a catalogue and keeps the products of a split."""
+    catalogue = read_catalogue(folder)
+    if split is Split.ALL:
+        return catalogue
+    kept = [
+        product.product_id
+        for product in catalogue.products
+        if is_held_out(product.style_group or product.product_id) is (split is Split.HELD_OUT)
+    ]
+    if not kept:
+        raise CatalogueError("no product is in this split", field="--split", value=str(split))
+    return catalogue.subset(kept)
+
+
+def decode(catalogue: Catalogue, size: int, views: int, skip_bad: bool) -> DecodedPictures:
+    """Decodes a catalogue's pictures with a progress bar, and says which were skipped."""
+    with progress("decoding pictures", len(catalogue)) as done:
+        decoded = decode_catalogue(catalogue, size, views, "skip" if skip_bad else "refuse", done)
+    if decoded.skipped:
+        shown = ", ".join(str(bad) for bad in decoded.skipped[:5])
+        console.print(f"[yellow]{len(decoded.skipped)} pictures skipped:[/] {shown}")
+    return decoded
+
+
+def clicks_of(folder: Path, catalogue: Catalogue, seed: int) -> list[Click]:
+    """Returns the click log of the catalogue's products; a simulated one where the folder has none.
+
+    A log of the whole shop is cut to the products of ``catalogue``; one that names products
+    which the shop does not have is refused by ``read_clicks``.
+    """
+    logged = read_clicks(folder)
+    if logged is None:
+        console.print("no click log: simulating one from the products' attributes")
+        return simulate_clicks(catalogue, seed)
+    return [click for click in logged if click.product_id in catalogue]
