@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine: make demo, make test.
+# Each sets up what it needs first; only set-up downloads anything.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+CATALOG ?=
+DEMO_OPTIONS ?=
+
+.PHONY: help demo test serve lint format setup api locks clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+demo: setup ## Everything once: shop, training, export, index, serving, evaluation (CATALOG=dir for yours)
+	$(BIN)/vitrine demo $(if $(CATALOG),--catalog $(CATALOG)) $(DEMO_OPTIONS)
+
+test: setup ## All tests: unit, then services with the real Triton and cache server
+	$(BIN)/python -m pytest
+
+serve: setup ## The same stack on the active release, until Ctrl-C
+	$(BIN)/vitrine serve
+
+lint: setup ## ruff, mypy --strict, and that generated code is current
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	MYPYPATH=model_repository/runner $(BIN)/mypy model_repository/runner/model.py
+	$(BIN)/python scripts/generate_api.py --check
+
+format: setup ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+setup: ## Make the two environments (.venv, .venv-triton); instant when they are current
+	@scripts/setup.sh
+
+api: setup ## Generate the gRPC code from the .proto files
+	$(BIN)/python scripts/generate_api.py
+
+locks: setup ## Compile the locks from pyproject.toml
+	$(BIN)/python -m pip install --quiet pip-tools
+	scripts/lock.sh
+
+clean: ## Remove everything that runs make, but not the environments
+	rm -rf var model_repository/query_tower model_repository/product_tower
