@@ -104,7 +104,7 @@ def check_parity(
         "minimum_cosine": to_torch.minimum,
         "minimum_cosine_alone": to_itself.minimum,
     }
-    thresholds = {name: MINIMUM_COSINE[precision] for name in ("minimum_cosine", "minimum_cosine_alone")}
+    thresholds = dict.fromkeys(("minimum_cosine", "minimum_cosine_alone"), MINIMUM_COSINE[precision])
     if len(expected) > 1:
         measured["largest_weight_difference"] = float(np.abs(expected[1] - found[1]).max())
         thresholds["largest_weight_difference"] = 1 - MINIMUM_COSINE[precision]

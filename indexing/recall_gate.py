@@ -38,7 +38,7 @@ def gated_index(
         nprobe = min(2 * index.spec.nprobe, index.spec.nlist)
         if nprobe == index.spec.nprobe:
             raise GateFailed(
-                f"the {index.kind} index finds {report.measured['recall_at_100']:.4f} of the exact neighbours",
+                f"the {index.kind} index loses too many of the exact neighbours: {report.measured}",
                 field=report.name,
                 value=index.spec.parameters(),
                 fix=f"At least {MINIMUM_RECALL} is asked for; build a flat index. Nothing was published.",

@@ -29,7 +29,7 @@ from releases.manifest import (
 )
 from releases.store import ReleaseStore
 from retrieval_gateway.encoding.encoder import Encoder, EncoderSpec
-from retrieval_gateway.index.builder import build_index, save_index
+from retrieval_gateway.index.builder import save_index
 from retrieval_gateway.index.faiss_index import FaissIndex
 from retrieval_gateway.index.product_table import write_product_table
 from retrieval_gateway.index.vectors import write_vectors
@@ -68,12 +68,16 @@ def newest_towers(repository: Path) -> ExportedTowers:
     """
     query, product = newest_pair(repository)
     tokenizer = Tokenizer.from_file(version_folder(repository, query) / "tokenizer.json")
-    here = preprocessing_hash(query.picture_size, query.max_query_tokens, query.max_product_tokens, query.views)
+    here = preprocessing_hash(
+        query.picture_size, query.max_query_tokens, query.max_product_tokens, query.views
+    )
     for what, expected, found in (
         ("tokenizer sha256", query.tokenizer_sha256, tokenizer.sha256),
         ("preprocessing hash", query.preprocessing_hash, here),
     ):
-        require_equal(what, expected=expected, found=found, fix="Export the checkpoint again with `vitrine export`.")
+        require_equal(
+            what, expected=expected, found=found, fix="Export the checkpoint again with `vitrine export`."
+        )
     return ExportedTowers(query, product, tokenizer)
 
 
@@ -125,7 +129,9 @@ async def _probes(encoder: Encoder, towers: ExportedTowers) -> tuple[Probe, ...]
     ):
         for ids in towers.tokenizer.encode(_PROBE_TEXTS, most):
             vector = await encoder.probe(tower, ids)
-            probes.append(Probe.model_validate({"tower": tower, "input_ids": ids, "expected": vector.tolist()}))
+            probes.append(
+                Probe.model_validate({"tower": tower, "input_ids": ids, "expected": vector.tolist()})
+            )
     return tuple(probes)
 
 
@@ -140,7 +146,9 @@ def _write_files(
         "product_id", "title", "description", "category", "subcategory", "brand", "color",
         "supplier", "style_group", "price", "in_stock",
     )  # fmt: skip
-    columns: dict[str, list[object]] = {name: [getattr(product, name) for product in products] for name in names}
+    columns: dict[str, list[object]] = {
+        name: [getattr(product, name) for product in products] for name in names
+    }
     columns["text_weight"] = embeddings.weights[:, 0].tolist()
     columns["image_weight"] = embeddings.weights[:, 1].tolist()
     write_product_table(folder / PRODUCTS_FILE, columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -39,6 +39,7 @@ _ERRORS: dict[grpc.StatusCode, type[VitrineError]] = {
 }
 _LARGEST_REPLY = 64 * 2**20
 
+Request = TypeVar("Request", bound=Message)
 Reply = TypeVar("Reply", bound=Message)
 
 
@@ -122,7 +123,7 @@ class RetrievalClient:
             return error.code() is not grpc.StatusCode.UNAVAILABLE
         return True
 
-    def _call(self, method: grpc.UnaryUnaryMultiCallable[Message, Reply], request: Message) -> Reply:
+    def _call(self, method: grpc.UnaryUnaryMultiCallable[Request, Reply], request: Request) -> Reply:
         try:
             return method(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
@@ -140,9 +141,10 @@ def fault_of(error: grpc.RpcError) -> VitrineError:
 
 
 def _retry_after_s(error: grpc.RpcError) -> float:
-    status = rpc_status.from_call(error)
+    call: Any = error  # what stubs raise is an error and a call at once
+    status = rpc_status.from_call(call)
     for detail in status.details if status is not None else ():
         info = error_details_pb2.RetryInfo()
         if detail.Unpack(info):
-            return info.retry_delay.ToTimedelta().total_seconds()
+            return float(info.retry_delay.ToTimedelta().total_seconds())
     return 0.0

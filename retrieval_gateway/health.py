@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health_pb2
+from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]
 
 _POLL_S = 0.1
 
@@ -23,7 +24,7 @@ class Health:
     """
 
     def __init__(self, services: Sequence[str], ready: Callable[[], bool]) -> None:
-        self.servicer = health.aio.HealthServicer()
+        self.servicer = health_aio.HealthServicer()
         self._services = ("", *services)
         self._ready = ready
 

@@ -104,8 +104,8 @@ class ReleaseFollower:
         while True:
             try:
                 await self.follow()
-            except VitrineError as error:
-                self._problem = str(error)
+            except Exception as error:  # whatever a release is broken by, the one that serves goes on
+                self._problem = str(error) if isinstance(error, VitrineError) else "it cannot be loaded"
                 if failed != (self._store.active_id(), str(error)):  # say it once, try on
                     failed = (self._store.active_id(), str(error))
                     log.error("the active release cannot serve", error=str(error), serving=self.serving_id)

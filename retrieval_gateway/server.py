@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 import grpc
 import structlog
@@ -18,7 +19,7 @@ from prometheus_client import start_http_server
 from tritonclient.grpc import aio as triton_aio
 
 from catalog.pictures import PictureLimits
-from faults import Occupied
+from faults import InternalError, Occupied
 from releases.store import ReleaseStore
 from retrieval_gateway.admission import Admission
 from retrieval_gateway.api import release_service, retrieval_service
@@ -50,6 +51,8 @@ class Running:
 
     port: int
     metrics_port: int
+    failed: asyncio.Event
+    """Set when one of the owners' loops ended by a bug; the process should end and be started again."""
 
 
 @contextlib.asynccontextmanager
@@ -106,11 +109,12 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Running]:
         stack.callback(http.server_close)
         stack.callback(http.shutdown)
         await server.start()
+        failed = asyncio.Event()
         for run in (keeper.run, follower.run, state.run):
-            _background(run, stack)
+            _background(run, stack, failed)
         stack.push_async_callback(_drain, server, state, admission, settings.drain_s)
         log.info("gateway listens", port=port, metrics_port=http.server_port)
-        yield Running(port, http.server_port)
+        yield Running(port, http.server_port, failed)
 
 
 async def _release_parts(
@@ -143,14 +147,22 @@ async def _release_parts(
     return keeper, follower
 
 
-def _background(run: Callable[[], object], stack: contextlib.AsyncExitStack) -> None:
-    """Runs an owner's loop until the gateway closes; its bug ends the gateway instead of passing in silence."""
-    task = asyncio.ensure_future(run())  # type: ignore[arg-type]
+def _background(
+    run: Callable[[], Coroutine[Any, Any, None]], stack: contextlib.AsyncExitStack, failed: asyncio.Event
+) -> None:
+    """Runs an owner's loop until the gateway closes; should it end by a bug, that does not pass in silence."""
+    task = asyncio.create_task(run())
+
+    def ended(done: asyncio.Task[None]) -> None:
+        if not done.cancelled() and done.exception() is not None:
+            log.error("an owner's loop ended", loop=run.__qualname__, exc_info=done.exception())
+            failed.set()
+
+    task.add_done_callback(ended)
 
     async def stop() -> None:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await asyncio.wait([task])
 
     stack.push_async_callback(stop)
 
@@ -163,10 +175,19 @@ async def _drain(server: grpc.aio.Server, state: Health, admission: Admission, d
 
 
 async def serve(settings: GatewaySettings) -> None:
-    """Runs a gateway until SIGTERM or SIGINT."""
+    """Runs a gateway until SIGTERM or SIGINT.
+
+    Raises:
+        InternalError: a part of it ended by a bug; start it again.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings):
-        await stop.wait()
+    async with running(settings) as gateway:
+        waits = [asyncio.create_task(event.wait()) for event in (stop, gateway.failed)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+    if gateway.failed.is_set():
+        raise InternalError("a part of the gateway ended by a bug; the log has it")

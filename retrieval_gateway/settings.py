@@ -27,7 +27,7 @@ class GatewaySettings(BaseSettings):
     triton_url: str = Field(default="127.0.0.1:8001", description="Triton's gRPC address.")
     redis_url: str | None = Field(
         default=None,
-        description="Shared cache, redis://host:port/db. Without it each gateway has only its in-process tier.",
+        description="Shared cache, redis://host:port/db. Without it each gateway has its own tier only.",
     )
     release_store: Path = Field(
         default=Path("var/releases"), description="Folder of releases. Several gateways may follow one."
@@ -38,12 +38,12 @@ class GatewaySettings(BaseSettings):
     release_grace_s: float = Field(
         default=3.0,
         ge=0,
-        description="How long a release that left keeps its engines loaded, so that other gateways on the same "
-        "Triton can follow the switch. More than their release_poll_s plus their load time.",
+        description="How long a release that left keeps its engines loaded, so that other gateways on the "
+        "same Triton can follow the switch. More than their release_poll_s plus their load time.",
     )
     release_admin: bool = Field(
         default=False,
-        description="Allow ActivateRelease and RollbackRelease over gRPC. Off, because any searcher could call them.",
+        description="Allow ActivateRelease and RollbackRelease over gRPC. Off: any searcher could call them.",
     )
     default_timeout_s: float = Field(
         default=2.0,
@@ -65,8 +65,8 @@ class GatewaySettings(BaseSettings):
     gather_calls: int = Field(
         default=2,
         ge=1,
-        description="Calls of one tower in flight at once. More calls are smaller calls; two keep Triton busy "
-        "while the next is gathered.",
+        description="Calls of one tower in flight at once. More calls are smaller calls; two keep Triton "
+        "busy while the next is gathered.",
     )
     max_k: int = Field(default=10_000, ge=1, description="Most products one reply may have.")
     max_query_characters: int = Field(

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from faults import InternalError, Mismatch, Unavailable, VitrineError
+from faults import InternalError, Unavailable, VitrineError
 from retrieval_gateway.metrics import Metrics
 from runtime.triton_control import TritonControl
 

@@ -80,7 +80,7 @@ def _fit(
     for number, batch in enumerate(batches, start=1):
         loss = _loss(towers, batch, schedule)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(_trainable(towers), 1.0)
         optimizer.step()
         rate.step()

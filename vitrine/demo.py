@@ -56,7 +56,9 @@ def demo(
     _heading("export and gate")
     run_export(checkpoint, settings.model_repository)
     stack = local_stack(settings)
-    backing = Supervisor([part for part in stack.services if not isinstance(part, GatewayService)], print_event)
+    backing = Supervisor(
+        [part for part in stack.services if not isinstance(part, GatewayService)], print_event
+    )
     front = Supervisor([stack.gateway], print_event)
     try:
         _heading("start Triton and the cache, embed and index")
@@ -145,7 +147,7 @@ def _show(client: RetrievalClient, folder: Path, texts: list[str]) -> None:
         (f"--like {product.product_id}", {"product_id": product.product_id}),
         ("--image (its picture)", {"picture": catalogue.pictures(product.product_id)[0].data}),
     ):
-        reply = client.search(k=5, fields=_FIELDS, **query)  # type: ignore[arg-type]
+        reply = client.search(k=5, fields=_FIELDS, **query)
         out.print(f"\n[bold]vitrine search[/] {label}   [dim]{product.title}[/]")
         out.print(hits_table(reply, explain=True))
         out.print(summary(reply))

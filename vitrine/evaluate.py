@@ -101,7 +101,9 @@ def _ask_all(
 
 def report_table(report: Report) -> Table:
     """Returns the measures, in all and by query kind."""
-    table = Table("queries", "nDCG@10", "R@100", "RR@10", "count", box=None, header_style="bold", pad_edge=False)
+    table = Table(
+        "queries", "nDCG@10", "R@100", "RR@10", "count", box=None, header_style="bold", pad_edge=False
+    )
     rows: list[tuple[str, dict[str, Any]]] = [("all", report.to_json())]
     rows += sorted(report.to_json()["by_kind"].items())
     for name, scores in rows:

@@ -23,7 +23,9 @@ def parse_filter(text: str) -> pb.Filter:
     if field == "in_stock":
         if value.lower() not in _FLAGS:
             raise _bad(text)
-        return pb.Filter(field=field, **{"is": _FLAGS[value.lower()]})
+        flag = pb.Filter(field=field)
+        setattr(flag, "is", _FLAGS[value.lower()])  # a keyword in Python
+        return flag
     if field == "price":
         return pb.Filter(field=field, range=_range(value, text))
     return pb.Filter(field=field, any_of=pb.Values(values=value.split("|")))

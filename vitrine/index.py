@@ -30,7 +30,8 @@ _CALL_TIMEOUT_S = 60.0
 def index(
     catalog: Annotated[Path, typer.Option(help="Catalogue folder.")],
     checkpoint: Annotated[
-        Path | None, typer.Option(help="Export this checkpoint first; else the newest exported towers are used.")
+        Path | None,
+        typer.Option(help="Export this checkpoint first; else the newest exported towers are used."),
     ] = None,
     split: Annotated[
         Split, typer.Option(help="held-out: index only products of styles that training left out.")
@@ -51,11 +52,17 @@ def index(
         store.activate(manifest.release_id, verify=False)
         console.print(f"release {manifest.release_id} is active")
     else:
-        console.print(f"release {manifest.release_id} published: `vitrine releases activate {manifest.release_id}`")
+        console.print(
+            f"release {manifest.release_id} published: `vitrine releases activate {manifest.release_id}`"
+        )
 
 
 def run_index(
-    triton_url: str, settings: LocalSettings, store: ReleaseStore, catalogue: Catalogue, skip_bad_pictures: bool
+    triton_url: str,
+    settings: LocalSettings,
+    store: ReleaseStore,
+    catalogue: Catalogue,
+    skip_bad_pictures: bool,
 ) -> Manifest:
     """Indexes a catalogue with the newest exported towers and publishes the release."""
     towers = newest_towers(settings.model_repository)
@@ -100,7 +107,7 @@ def _loaded(control: TritonControl, towers: ExportedTowers) -> Iterator[None]:
 
 @contextlib.contextmanager
 def a_triton(settings: LocalSettings) -> Iterator[str]:
-    """Yields the address of a Triton: the one of a running ``vitrine serve``, or one started for the block."""
+    """Yields the address of a Triton: that of a running ``vitrine serve``, or one started for the block."""
     with TritonControl(settings.triton_url, timeout_s=2.0) as control:
         running = control.live()
     if running:

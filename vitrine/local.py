@@ -164,7 +164,7 @@ def wait_until_ready(address: str, timeout_s: float) -> None:
                 raise Unavailable(
                     f"the gateway at {address} does not serve after {timeout_s:.0f} s",
                     field="gateway",
-                    fix="`vitrine releases list` shows whether a release is active; the logs lie in var/logs.",
+                    fix="See whether a release is active (`vitrine releases list`), and var/logs.",
                 )
             time.sleep(_POLL_S)
 
@@ -189,4 +189,3 @@ def local_stack(settings: LocalSettings) -> LocalStack:
     valkey = None if settings.redis_url else valkey_service(settings)
     redis_url = settings.redis_url or (valkey.url if valkey else "")
     return LocalStack(settings, triton_service(settings), GatewayService(settings, redis_url), valkey)
-

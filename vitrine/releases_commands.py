@@ -26,7 +26,9 @@ def list_releases() -> None:
     table = Table("", "release", "created", "products", "problem", box=None)
     for info in _store().list():
         created = f"{info.created_at:%Y-%m-%d %H:%M:%S}" if info.created_at else ""
-        table.add_row("*" if info.active else "", info.release_id, created, str(info.products or ""), info.problem or "")
+        table.add_row(
+            "*" if info.active else "", info.release_id, created, str(info.products or ""), info.problem or ""
+        )
     typer.echo(_text(table))
 
 

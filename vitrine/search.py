@@ -25,7 +25,9 @@ def search(
     like: Annotated[str, typer.Option(help="Search for products like the one with this id.")] = "",
     filters: Annotated[
         list[str] | None,
-        typer.Option("--filter", help="color=Red|Blue, brand!=Luma, price=10..50 or in_stock=true; repeatable."),
+        typer.Option(
+            "--filter", help="color=Red|Blue, brand!=Luma, price=10..50 or in_stock=true; repeatable."
+        ),
     ] = None,
     k: Annotated[int, typer.Option("-k", help="How many products.")] = 10,
     explain: Annotated[bool, typer.Option(help="Show modality weights and stage timings.")] = False,
@@ -71,7 +73,9 @@ def hits_table(reply: pb.SearchResponse, explain: bool = False) -> Table:
     columns = {column.field: _values(column) for column in reply.columns}
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("score", "product", *columns, *(("text", "image") if explain else ())):
-        table.add_column(heading, overflow="fold", justify="right" if heading in ("score", "price") else "left")
+        table.add_column(
+            heading, overflow="fold", justify="right" if heading in ("score", "price") else "left"
+        )
     for place, product_id in enumerate(reply.product_ids):
         weights = (f"{reply.text_weights[place]:.2f}", f"{reply.image_weights[place]:.2f}") if explain else ()
         cells = (values[place] for values in columns.values())
@@ -80,7 +84,9 @@ def hits_table(reply: pb.SearchResponse, explain: bool = False) -> Table:
 
 
 def _values(column: pb.Column) -> list[str]:
-    values = list(column.texts) or [f"{number:g}" for number in column.numbers] or [str(f) for f in column.flags]
+    values = (
+        list(column.texts) or [f"{number:g}" for number in column.numbers] or [str(f) for f in column.flags]
+    )
     present = list(column.present) or [True] * len(values)
     return [value if there else "" for value, there in zip(values, present, strict=True)]
 
@@ -88,7 +94,9 @@ def _values(column: pb.Column) -> list[str]:
 def summary(reply: pb.SearchResponse) -> str:
     """Returns one line: how many hits, from which release, from where and how fast."""
     source = pb.CacheSource.Name(reply.cache_source).removeprefix("CACHE_SOURCE_").lower().replace("_", " ")
-    less = ", ".join(pb.Degradation.Name(reason).removeprefix("DEGRADATION_").lower() for reason in reply.degradations)
+    less = ", ".join(
+        pb.Degradation.Name(reason).removeprefix("DEGRADATION_").lower() for reason in reply.degradations
+    )
     text = f"{len(reply.product_ids)} products from release {reply.release_id}, {source}, "
     return text + f"{reply.timings.total_us / 1000:.2f} ms" + (f", {less}" if less else "")
 

@@ -28,8 +28,8 @@ def serve() -> None:
         elif not stop.is_set():
             wait_until_ready(settings.address, _READY_TIMEOUT_S)
         console.print(
-            f"gateway on {settings.address}, metrics on http://{settings.host}:{settings.metrics_port}/metrics, "
-            f"Triton on {settings.triton_url}. Ctrl-C stops all."
+            f"gateway on {settings.address}, Triton on {settings.triton_url}, "
+            f"metrics on http://{settings.host}:{settings.metrics_port}/metrics. Ctrl-C stops all."
         )
         while not stop.wait(1.0):
             pass

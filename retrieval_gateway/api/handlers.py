@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 import structlog
@@ -23,7 +24,8 @@ from retrieval_gateway.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 Handle = Callable[[bytes], Awaitable[bytes]]
-Context = grpc.aio.ServicerContext[bytes, bytes]
+Context = Any
+"""grpc.aio.ServicerContext; the stubs do not know its abort_with_status."""
 
 _MARGIN_S = 0.005
 """Kept back from a caller's deadline, so that our answer about it still arrives."""

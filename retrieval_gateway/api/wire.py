@@ -7,10 +7,10 @@ name. Our handlers take the raw bytes and parse them here.
 from __future__ import annotations
 
 from functools import cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from faults import InvalidInput
@@ -39,8 +39,8 @@ def parse(kind: type[M], raw: bytes) -> M:
         ) from error
 
 
-def _first_bad_string(descriptor: Descriptor, raw: bytes) -> tuple[str, bytes]:
-    """Returns path and bytes of the first string in ``raw`` that is not UTF-8; two empties if there is none."""
+def _first_bad_string(descriptor: Any, raw: bytes) -> tuple[str, bytes]:
+    """Returns path and bytes of the first string that is not UTF-8; two empties if there is none."""
     try:
         message = _lenient_twin(descriptor.full_name, descriptor.file.serialized_pb).FromString(raw)
     except DecodeError:
@@ -48,7 +48,7 @@ def _first_bad_string(descriptor: Descriptor, raw: bytes) -> tuple[str, bytes]:
     return _search(message, descriptor, "")
 
 
-def _search(lenient: Message, strict: Descriptor, prefix: str) -> tuple[str, bytes]:
+def _search(lenient: Message, strict: Any, prefix: str) -> tuple[str, bytes]:
     for field, value in lenient.ListFields():
         original = strict.fields_by_name[field.name]
         repeated = isinstance(value, list) or not isinstance(value, (bytes, Message, int, float, str))

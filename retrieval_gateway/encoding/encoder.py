@@ -152,7 +152,7 @@ class Encoder:
         return (await self._products.submit(row)).vector
 
     def product_row(self, text: str, pixels: Pixels, has_image: npt.NDArray[np.bool_]) -> ProductRow:
-        """Returns the product tower's row for an indexed text and pictures uint8[V,H,W,3] with flags bool[V]."""
+        """Returns the product tower's row for a text and pictures uint8[V,H,W,3] with flags bool[V]."""
         has_text = bool(text.strip())
         ids = (
             self._tokenizer.encode([text], self._spec.max_product_tokens)[0] if has_text else self._empty_text
@@ -160,7 +160,7 @@ class Encoder:
         return ProductRow(ids, has_text, pixels, has_image)
 
     async def probe(self, tower: str, input_ids: Sequence[int]) -> Vector:
-        """Returns a tower's vector of a golden input; the product tower sees it as words without a picture."""
+        """Returns a tower's vector of a golden input, to the product tower words without a picture."""
         if tower == "query_tower":
             return (await self.query_vectors([list(input_ids)]))[0]
         size, views = self._spec.picture_size, self._spec.views
