@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 
 import structlog
@@ -22,6 +23,7 @@ from retrieval_gateway.triton_keeper import TritonKeeper, Versions
 log = structlog.get_logger(__name__)
 
 _RETRY_AFTER_S = 1.0
+_LONGEST_PAUSE_S = 10.0
 
 
 class _Serving:
@@ -100,16 +102,24 @@ class ReleaseFollower:
 
     async def run(self) -> None:
         """Follows the store until cancelled. A release that cannot be loaded leaves the old one serving."""
-        failed: tuple[str | None, str] = (None, "")
+        failed_id: str | None = None
+        pause_s = self._poll_s
         while True:
             try:
                 await self.follow()
+                failed_id, pause_s = None, self._poll_s
             except Exception as error:  # whatever a release is broken by, the one that serves goes on
                 self._problem = str(error) if isinstance(error, VitrineError) else "it cannot be loaded"
-                if failed != (self._store.active_id(), str(error)):  # say it once, try on
-                    failed = (self._store.active_id(), str(error))
+                active_id = self._store.active_id()
+                if active_id != failed_id:
                     log.error("the active release cannot serve", error=str(error), serving=self.serving_id)
+                    failed_id, pause_s = active_id, self._poll_s
+            # Loading reads every file: a broken release is tried ever more seldom, another one at once.
+            again_at = time.monotonic() + pause_s
+            pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s) if failed_id else self._poll_s
             await asyncio.sleep(self._poll_s)
+            while failed_id and time.monotonic() < again_at and self._store.active_id() == failed_id:
+                await asyncio.sleep(self._poll_s)
 
     async def follow(self) -> None:
         """Switches to the store's active release if another one serves.

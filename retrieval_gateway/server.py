@@ -150,7 +150,7 @@ async def _release_parts(
 def _background(
     run: Callable[[], Coroutine[Any, Any, None]], stack: contextlib.AsyncExitStack, failed: asyncio.Event
 ) -> None:
-    """Runs an owner's loop until the gateway closes; should it end by a bug, that does not pass in silence."""
+    """Runs an owner's loop until the gateway closes; if a bug ends it, that is not passed over."""
     task = asyncio.create_task(run())
 
     def ended(done: asyncio.Task[None]) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 MASKED_SCORE = -1e4
-"""Added to attention scores of padding: its exp() is exactly 0, it fits fp16, and unlike -inf makes no NaN."""
+"""Added to attention scores of padding: exp() of it is exactly 0, it fits fp16, and it makes no NaN."""
 
 
 @dataclass(frozen=True)
