@@ -23,8 +23,10 @@ from releases.manifest import (
     IndexPart,
     Manifest,
     Probe,
+    ProbePicture,
     ReleaseDraft,
     TokenizerPart,
+    TowerName,
     require_equal,
 )
 from releases.store import ReleaseStore
@@ -122,16 +124,17 @@ async def build_release(
 
 async def _probes(encoder: Encoder, towers: ExportedTowers) -> tuple[Probe, ...]:
     """Golden inputs, by which a gateway recognises the engines of this release."""
+    inputs: list[tuple[TowerName, ProbePicture, int]] = [
+        ("query_tower", "none", towers.query.max_query_tokens),
+        ("product_tower", "none", towers.query.max_product_tokens),
+        ("product_tower", "ramp", towers.query.max_product_tokens),
+    ]
     probes = []
-    for tower, most in (
-        ("query_tower", towers.query.max_query_tokens),
-        ("product_tower", towers.query.max_product_tokens),
-    ):
+    for tower, picture, most in inputs:
         for ids in towers.tokenizer.encode(_PROBE_TEXTS, most):
-            vector = await encoder.probe(tower, ids)
-            probes.append(
-                Probe.model_validate({"tower": tower, "input_ids": ids, "expected": vector.tolist()})
-            )
+            probe = Probe(tower=tower, picture=picture, input_ids=tuple(ids), expected=(0.0,))
+            vector = await encoder.probe(probe)
+            probes.append(probe.model_copy(update={"expected": tuple(vector.tolist())}))
     return tuple(probes)
 
 

@@ -6,6 +6,8 @@ that both may use.
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ __all__ = [
     "ExportRecord",
     "newest_pair",
     "next_version",
+    "remove_unused",
     "version_folder",
 ]
 
@@ -100,8 +103,30 @@ def version_folder(repository: Path, record: ExportRecord) -> Path:
     return repository / record.model / str(record.version)
 
 
+def remove_unused(repository: Path, used: Collection[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Removes exported versions that no release needs, and returns them as (model, version).
+
+    The newest version of each tower stays, used or not: the next release is made of it.
+
+    Args:
+        repository: the model repository.
+        used: (model, version) of every tower of every release that is kept.
+    """
+    removed = []
+    for model in ("query_tower", "product_tower"):
+        for version in _versions(repository, model)[:-1]:
+            if (model, version) not in used:
+                shutil.rmtree(repository / model / str(version))
+                removed.append((model, version))
+    return removed
+
+
+def _versions(repository: Path, model: str) -> list[int]:
+    return sorted(int(path.name) for path in (repository / model).glob("*") if path.name.isdigit())
+
+
 def _newest(repository: Path, model: str) -> int:
-    return max((int(path.name) for path in (repository / model).glob("*") if path.name.isdigit()), default=0)
+    return max(_versions(repository, model), default=0)
 
 
 def _read_newest(repository: Path, model: str) -> ExportRecord:

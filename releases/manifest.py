@@ -27,6 +27,7 @@ __all__ = [
     "IndexPart",
     "Manifest",
     "Probe",
+    "ProbePicture",
     "ReleaseDraft",
     "TokenizerPart",
     "TowerPart",
@@ -42,6 +43,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 TowerName = Literal["query_tower", "product_tower"]
+ProbePicture = Literal["none", "ramp"]
 
 
 class _Part(BaseModel):
@@ -117,10 +119,12 @@ class Probe(_Part):
 
     The vector was made by the engine of the release. Whatever the target is, an engine
     that is not the release's answers with another vector, and is noticed before it serves.
-    A probe of the product tower is words alone: ``has_image`` all false, pixels all zero.
+    A product tower is probed with words alone (``has_image`` all false, pixels all zero) or
+    with words and a drawn colour ramp as first picture, so that its image half is covered.
     """
 
     tower: TowerName
+    picture: ProbePicture = "none"
     input_ids: Annotated[tuple[Count, ...], Field(min_length=1)]
     expected: Annotated[tuple[float, ...], Field(min_length=1)]
     """float32 [dim], L2-normalised."""

@@ -99,7 +99,7 @@ async def check_probes(release: LoadedRelease) -> None:
         Unavailable: Triton does not answer.
     """
     for probe in release.manifest.probes:
-        found = await release.encoder.probe(probe.tower, probe.input_ids)
+        found = await release.encoder.probe(probe)
         cosine = float(found @ np.asarray(probe.expected, dtype=np.float32))
         if not cosine >= probe.minimum_cosine:
             part = release.manifest.towers[probe.tower]

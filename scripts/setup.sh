@@ -53,13 +53,15 @@ check_machine() {
     fi
 }
 
-# Returns success if the environment $1 was made by this interpreter from these very files.
+# is_current STAMP FILES: the stamp says that it was made by this interpreter from these very files.
 is_current() {
-    [ -f "$1/.made-from" ] && [ "$(cat "$1/.made-from")" = "$(fingerprint)" ]
+    stamp=$1
+    shift
+    [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint "$@")" ]
 }
 
 fingerprint() {
-    { "$python" -VV; cat scripts/setup.sh pyproject.toml locks/*.txt; echo "${VITRINE_TORCH:-}"; } | cksum
+    { "$python" -VV; cat "$@"; echo "${VITRINE_TORCH:-}"; } | cksum
 }
 
 make_environment() {
@@ -92,17 +94,25 @@ install_torch() {
 }
 
 check_machine
-if ! is_current .venv; then
+project_files="scripts/setup.sh locks/project.txt locks/whole-wheels-project.txt"
+triton_files="scripts/setup.sh locks/triton.txt locks/whole-wheels-triton.txt"
+# shellcheck disable=SC2086 # each holds several file names
+{
+if ! is_current .venv/.made-from $project_files; then
     make_environment .venv
     install_torch
     install .venv --no-deps -r locks/project.txt
     install .venv --no-deps -r locks/whole-wheels-project.txt
-    install .venv --no-deps --no-build-isolation --editable .
-    fingerprint > .venv/.made-from
+    fingerprint $project_files > .venv/.made-from
 fi
-if ! is_current .venv-triton; then
+if ! is_current .venv/.installed-from pyproject.toml; then
+    install .venv --no-deps --no-build-isolation --editable .
+    fingerprint pyproject.toml > .venv/.installed-from
+fi
+if ! is_current .venv-triton/.made-from $triton_files; then
     make_environment .venv-triton
     install .venv-triton --no-deps -r locks/triton.txt
     install .venv-triton --no-deps -r locks/whole-wheels-triton.txt
-    fingerprint > .venv-triton/.made-from
+    fingerprint $triton_files > .venv-triton/.made-from
 fi
+}

@@ -22,7 +22,15 @@ from vitrine.catalogues import Split, open_catalogue
 from vitrine.evaluate import report_table, run_evaluation
 from vitrine.export_towers import run_export
 from vitrine.index import run_index
-from vitrine.local import GatewayService, LocalSettings, LocalStack, local_stack, wait_until_ready
+from vitrine.local import (
+    KEPT_RELEASES,
+    GatewayService,
+    LocalSettings,
+    LocalStack,
+    local_stack,
+    wait_until_ready,
+)
+from vitrine.retention import retire
 from vitrine.sample_shop import sample_shop
 from vitrine.search import hits_table, summary
 from vitrine.serve import print_event
@@ -66,6 +74,7 @@ def demo(
         store = ReleaseStore(settings.release_store)
         manifest = run_index(stack.triton.url, settings, store, open_catalogue(folder, Split.ALL), False)
         store.activate(manifest.release_id)
+        retire(settings, KEPT_RELEASES)
         _heading("serve")
         front.start()
         wait_until_ready(settings.address, timeout_s=60.0)

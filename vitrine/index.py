@@ -20,7 +20,8 @@ from retrieval_gateway.encoding.encoder import Encoder, TritonLink
 from runtime.triton_control import TritonControl
 from vitrine.catalogues import Split, decode, open_catalogue
 from vitrine.export_towers import run_export
-from vitrine.local import LocalSettings, triton_service
+from vitrine.local import KEPT_RELEASES, LocalSettings, triton_service
+from vitrine.retention import retire
 from vitrine.terminal import command_line, console, progress
 
 _CALL_TIMEOUT_S = 60.0
@@ -37,6 +38,9 @@ def index(
         Split, typer.Option(help="held-out: index only products of styles that training left out.")
     ] = Split.ALL,
     activate: Annotated[bool, typer.Option(help="Switch to the release once it is published.")] = False,
+    keep: Annotated[
+        int, typer.Option(help="With --activate: how many of the newest releases stay.")
+    ] = KEPT_RELEASES,
     skip_bad_pictures: Annotated[
         bool, typer.Option(help="Index products whose picture cannot be decoded by their words alone.")
     ] = False,
@@ -50,6 +54,7 @@ def index(
         manifest = run_index(url, settings, store, open_catalogue(catalog, split), skip_bad_pictures)
     if activate:
         store.activate(manifest.release_id, verify=False)
+        retire(settings, keep)
         console.print(f"release {manifest.release_id} is active")
     else:
         console.print(

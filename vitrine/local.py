@@ -18,6 +18,8 @@ from runtime.process import ManagedProcess
 from runtime.triton import TritonServer, TritonSettings
 from runtime.valkey import ValkeyServer, ValkeySettings
 
+KEPT_RELEASES = 5
+"""How many releases stay unless told otherwise: enough to go back, and a bounded disk."""
 _START_TIMEOUT_S = 30.0
 _POLL_S = 0.05
 

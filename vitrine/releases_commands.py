@@ -8,7 +8,8 @@ import typer
 from rich.table import Table
 
 from releases.store import ReleaseStore
-from vitrine.local import LocalSettings
+from vitrine import retention
+from vitrine.local import KEPT_RELEASES, LocalSettings
 from vitrine.terminal import console
 
 app = typer.Typer(help="Shows and switches releases.", no_args_is_help=True)
@@ -53,10 +54,10 @@ def rollback() -> None:
 
 @app.command()
 def retire(
-    keep: Annotated[int, typer.Option(help="How many of the newest releases stay.")] = 5,
+    keep: Annotated[int, typer.Option(help="How many of the newest releases stay.")] = KEPT_RELEASES,
 ) -> None:
-    """Removes the oldest releases; never the active one or the target of a rollback."""
-    removed = _store().retire(keep)
+    """Removes the oldest releases and their engines; never the active one or the target of a rollback."""
+    removed = retention.retire(LocalSettings(), keep)
     typer.echo(f"removed {len(removed)}: {', '.join(removed)}" if removed else "nothing to remove")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,22 @@ class ProductRow:
     """uint8[V,H,W,3]; zeros where there is no picture."""
     has_image: npt.NDArray[np.bool_]
     """bool[V]."""
+
+
+class ProbeInput(Protocol):
+    """The input half of a ``releases.manifest.Probe``."""
+
+    @property
+    def tower(self) -> str:
+        """``query_tower`` or ``product_tower``."""
+
+    @property
+    def input_ids(self) -> tuple[int, ...]:
+        """Token ids."""
+
+    @property
+    def picture(self) -> str:
+        """``none`` or ``ramp``."""
 
 
 @dataclass(frozen=True)
@@ -159,13 +176,16 @@ class Encoder:
         )
         return ProductRow(ids, has_text, pixels, has_image)
 
-    async def probe(self, tower: str, input_ids: Sequence[int]) -> Vector:
-        """Returns a tower's vector of a golden input, to the product tower words without a picture."""
-        if tower == "query_tower":
-            return (await self.query_vectors([list(input_ids)]))[0]
+    async def probe(self, probe: ProbeInput) -> Vector:
+        """Returns a tower's vector float32[dim] of a golden input; errors as ``TowerClient.run``."""
+        if probe.tower == "query_tower":
+            return (await self.query_vectors([list(probe.input_ids)]))[0]
         size, views = self._spec.picture_size, self._spec.views
-        no_pixels = np.zeros((views, size, size, 3), dtype=np.uint8)
-        row = ProductRow(list(input_ids), True, no_pixels, np.zeros(views, dtype=np.bool_))
+        pixels = np.zeros((views, size, size, 3), dtype=np.uint8)
+        has_image = np.zeros(views, dtype=np.bool_)
+        if probe.picture == "ramp":
+            pixels[0], has_image[0] = colour_ramp(size), True
+        row = ProductRow(list(probe.input_ids), True, pixels, has_image)
         return (await self.product_embeddings([row]))[0].vector
 
     async def query_vectors(self, rows: Sequence[list[int]]) -> list[Vector]:
@@ -194,6 +214,12 @@ class Encoder:
         """Waits for the calls in flight."""
         await self._queries.close()
         await self._products.close()
+
+
+def colour_ramp(size: int) -> Pixels:
+    """Returns uint8[size,size,3]: red rises to the right, green downwards; equal on every machine."""
+    ramp = (np.arange(size) * 255 // max(1, size - 1)).astype(np.uint8)
+    return np.stack(np.broadcast_arrays(ramp[None, :], ramp[:, None], np.uint8(40)), axis=-1)
 
 
 def _client_of(link: TritonLink, tower: str, version: int) -> TowerClient:

@@ -1,0 +1,27 @@
+"""Keeps a stated number of releases, and of exported towers only what those need."""
+
+from __future__ import annotations
+
+from releases.export_record import remove_unused
+from releases.store import ReleaseStore
+from vitrine.local import LocalSettings
+
+
+def retire(settings: LocalSettings, keep: int) -> list[str]:
+    """Removes old releases and the engines that only they needed; returns what was removed, for people.
+
+    Args:
+        settings: where store and model repository lie.
+        keep: how many of the newest releases stay, at least 1. The active one and the target
+            of a rollback always do.
+    """
+    store = ReleaseStore(settings.release_store)
+    removed = store.retire(keep)
+    used = {
+        (part.model, part.version)
+        for info in store.list()
+        if info.problem is None
+        for part in store.manifest(info.release_id).towers.values()
+    }
+    engines = remove_unused(settings.model_repository, used)
+    return [*removed, *(f"{model} version {version}" for model, version in engines)]
