@@ -18,6 +18,7 @@ from faults import (
     InvalidInput,
     NotFound,
     NotPermitted,
+    OperationalError,
     Overloaded,
     Unavailable,
     VitrineError,
@@ -127,22 +128,29 @@ class RetrievalClient:
         try:
             return method(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
-            raise fault_of(error) from error
+            raise fault_of(error, self.address) from error
 
 
-def fault_of(error: grpc.RpcError) -> VitrineError:
+def fault_of(error: grpc.RpcError, address: str) -> VitrineError:
     """Turns a failed call into our error: the message as sent, and when to retry where it was said."""
-    code, message = error.code(), error.details() or ""
+    call: Any = error  # what stubs raise is an error and a call at once
+    status = rpc_status.from_call(call)
+    code, message = call.code(), call.details() or ""
+    if status is None and code is grpc.StatusCode.UNAVAILABLE:
+        return Unavailable(
+            f"no gateway answers: {message}",
+            field="address",
+            value=address,
+            fix="Start one with `make serve`, or name its address.",
+            retry_after_s=1.0,
+        )
     kind = _ERRORS.get(code, InternalError)
-    retry_after_s = _retry_after_s(error)
-    if issubclass(kind, (Unavailable, Overloaded, DeadlineExceeded)):
-        return kind(message, retry_after_s=retry_after_s)
+    if issubclass(kind, OperationalError):
+        return kind(message, retry_after_s=_retry_after_s(status))
     return kind(message)
 
 
-def _retry_after_s(error: grpc.RpcError) -> float:
-    call: Any = error  # what stubs raise is an error and a call at once
-    status = rpc_status.from_call(call)
+def _retry_after_s(status: Any) -> float:
     for detail in status.details if status is not None else ():
         info = error_details_pb2.RetryInfo()
         if detail.Unpack(info):

@@ -18,6 +18,7 @@ from pathlib import Path
 from faults import InvalidInput, StorageFailed, Unavailable, VitrineError
 from runtime.ports import require_free
 from runtime.process import ManagedProcess
+from runtime.process_service import ProcessService
 from runtime.triton_control import TritonControl
 from runtime.triton_home import lay_out_triton_home
 
@@ -52,8 +53,11 @@ class TritonSettings:
     ready_timeout_s: float = 60.0
 
 
-class TritonServer:
+class TritonServer(ProcessService):
     """One tritonserver process; a :class:`runtime.supervisor.Service`.
+
+    A dead stub does not show in ``alive``: see ``TritonControl.recover``. Stopping ends the stubs as
+    well and removes their shared memory.
 
     Args:
         settings: see there.
@@ -73,9 +77,9 @@ class TritonServer:
                 value=settings.host,
                 fix="use 127.0.0.1.",
             )
+        super().__init__()
         self._settings = settings
         self._on_ready = on_ready
-        self._process: ManagedProcess | None = None
         self.shared_memory_prefix = ""
 
     @property
@@ -87,11 +91,6 @@ class TritonServer:
     def metrics_url(self) -> str:
         """Address of the Prometheus page."""
         return f"http://{self._settings.host}:{self._settings.metrics_port}/metrics"
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the server while it runs."""
-        return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
         """Starts the server, waits until it is live and runs ``on_ready``.
@@ -116,16 +115,14 @@ class TritonServer:
             settings.log_path,
             shared_memory_prefix=self.shared_memory_prefix,
         )
-        self._process = process
-        try:
-            process.start()
-            self.wait_ready(settings.ready_timeout_s)
-            if self._on_ready is not None:
-                with TritonControl(self.url, timeout_s=settings.ready_timeout_s) as control:
-                    self._on_ready(control)
-        except BaseException:
-            process.stop(0.0)
-            raise
+        self._launch(process, self._wait_and_tell)
+
+    def _wait_and_tell(self) -> None:
+        timeout_s = self._settings.ready_timeout_s
+        self.wait_ready(timeout_s)
+        if self._on_ready is not None:
+            with TritonControl(self.url, timeout_s=timeout_s) as control:
+                self._on_ready(control)
 
     def wait_ready(self, timeout_s: float) -> None:
         """Returns when the server answers.
@@ -143,19 +140,6 @@ class TritonServer:
                 time.sleep(_LIVE_POLL_S)
         code = self._process.poll() if self._process is not None else None
         raise self._not_ready(f"ended with code {code} before it was ready")
-
-    def alive(self) -> bool:
-        """Returns whether the process runs. A dead stub does not show here: see ``recover``."""
-        return self._process is not None and self._process.running()
-
-    def stop(self, grace_s: float) -> None:
-        """Ends server and stubs and removes their shared memory; harmless if repeated."""
-        if self._process is not None:
-            self._process.stop(grace_s)
-
-    def last_words(self) -> str:
-        """Returns the end of the server's log."""
-        return self._process.log_tail() if self._process is not None else ""
 
     def _not_ready(self, what: str) -> VitrineError:
         return Unavailable(

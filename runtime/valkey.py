@@ -16,6 +16,7 @@ from pathlib import Path
 from faults import NotFound, Unavailable
 from runtime.ports import require_free
 from runtime.process import ManagedProcess
+from runtime.process_service import ProcessService
 
 _HOST = "127.0.0.1"
 _PING_TIMEOUT_S = 1.0
@@ -39,24 +40,19 @@ class ValkeySettings:
     ready_timeout_s: float = 20.0
 
 
-class ValkeyServer:
+class ValkeyServer(ProcessService):
     """One valkey-server process; a :class:`runtime.supervisor.Service`."""
 
     name = "valkey"
 
     def __init__(self, settings: ValkeySettings) -> None:
+        super().__init__()
         self._settings = settings
-        self._process: ManagedProcess | None = None
 
     @property
     def url(self) -> str:
         """Address for redis clients."""
         return f"redis://{_HOST}:{self._settings.port}/0"
-
-    @property
-    def pid(self) -> int | None:
-        """Process id while it runs."""
-        return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
         """Starts the server and waits until it answers PING.
@@ -73,26 +69,7 @@ class ValkeyServer:
         process = ManagedProcess(
             self.name, _command(binary, settings), dict(os.environ), settings.folder / "valkey.log"
         )
-        self._process = process
-        try:
-            process.start()
-            self._wait_ready()
-        except BaseException:
-            process.stop(0.0)
-            raise
-
-    def alive(self) -> bool:
-        """Returns whether the process runs."""
-        return self._process is not None and self._process.running()
-
-    def stop(self, grace_s: float) -> None:
-        """Ends the server; harmless if repeated."""
-        if self._process is not None:
-            self._process.stop(grace_s)
-
-    def last_words(self) -> str:
-        """Returns the end of the server's log."""
-        return self._process.log_tail() if self._process is not None else ""
+        self._launch(process, self._wait_ready)
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + self._settings.ready_timeout_s

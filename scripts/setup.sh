@@ -73,7 +73,8 @@ make_environment() {
 install() {
     environment=$1
     shift
-    "$environment/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
+    # Twice quiet: errors only. A mirror that lacks a package is no concern while another has it.
+    "$environment/bin/python" -m pip install -qq --disable-pip-version-check "$@"
 }
 
 # A plain `pip install torch` takes gigabytes of CUDA libraries. Without a GPU the CPU build is taken:

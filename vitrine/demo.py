@@ -33,7 +33,7 @@ from vitrine.local import (
 from vitrine.retention import retire
 from vitrine.sample_shop import sample_shop
 from vitrine.search import hits_table, summary
-from vitrine.serve import print_event
+from vitrine.serve import print_event, stop_all
 from vitrine.terminal import console
 from vitrine.train import train
 
@@ -80,8 +80,7 @@ def demo(
         wait_until_ready(settings.address, timeout_s=60.0)
         result = _measure(stack, folder)
     finally:
-        front.stop()
-        backing.stop()
+        stop_all(front, backing)
     result |= {
         "products": manifest.catalogue.products,
         "release": manifest.release_id,
@@ -93,7 +92,7 @@ def demo(
 def _sample_shop(settings: LocalSettings, products: int) -> Path:
     folder = settings.var / f"sample-shop-{products}"
     _heading("make the sample shop")
-    if folder.is_dir():
+    if (folder / "products.parquet").is_file():  # written last
         console.print(f"using {folder}, which is there already")
     else:
         sample_shop(folder, products, seed=0)

@@ -97,15 +97,19 @@ async def _build(
 def _loaded(control: TritonControl, towers: ExportedTowers) -> Iterator[None]:
     """Loads the towers beside what serves, and unloads them again: serving them is the gateway's affair."""
     wanted = {record.model: record.version for record in (towers.query, towers.product)}
-    before = {model: control.ready_versions(model) for model in wanted}
-    for model, version in wanted.items():
-        control.load_versions(model, sorted({*before[model], version}))
+    added = {
+        model: version for model, version in wanted.items() if version not in control.ready_versions(model)
+    }
     try:
+        for model, version in added.items():
+            control.load_versions(model, sorted({*control.ready_versions(model), version}))
         yield
     finally:
-        for model, versions in before.items():
-            if versions:
-                control.load_versions(model, versions)
+        for model, version in added.items():
+            # A gateway may have loaded others meanwhile: retire this one and nothing else.
+            others = [other for other in control.ready_versions(model) if other != version]
+            if others:
+                control.load_versions(model, others)
             else:
                 control.unload(model)
 

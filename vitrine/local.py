@@ -15,6 +15,7 @@ from faults import Unavailable
 from retrieval_gateway.client import RetrievalClient
 from runtime.ports import free_port, require_free
 from runtime.process import ManagedProcess
+from runtime.process_service import ProcessService
 from runtime.triton import TritonServer, TritonSettings
 from runtime.valkey import ValkeyServer, ValkeySettings
 
@@ -84,20 +85,15 @@ def valkey_service(settings: LocalSettings) -> ValkeyServer:
     )
 
 
-class GatewayService:
+class GatewayService(ProcessService):
     """The gateway as a process of its own; a ``runtime.supervisor.Service``."""
 
     name = "gateway"
 
     def __init__(self, settings: LocalSettings, redis_url: str) -> None:
+        super().__init__()
         self._settings = settings
         self._redis_url = redis_url
-        self._process: ManagedProcess | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """Process id while it runs."""
-        return self._process.pid if self._process is not None else None
 
     def start(self) -> None:
         """Starts the gateway and waits until it listens; whether it serves, its health says.
@@ -120,26 +116,7 @@ class GatewayService:
         }
         log_path = settings.var / "logs" / "gateway.log"
         command = [sys.executable, "-m", "retrieval_gateway"]
-        self._process = ManagedProcess(self.name, command, environment, log_path)
-        try:
-            self._process.start()
-            self._wait_listening()
-        except BaseException:
-            self._process.stop(0.0)
-            raise
-
-    def alive(self) -> bool:
-        """Returns whether the process runs."""
-        return self._process is not None and self._process.running()
-
-    def stop(self, grace_s: float) -> None:
-        """Ends the gateway; harmless if repeated."""
-        if self._process is not None:
-            self._process.stop(grace_s)
-
-    def last_words(self) -> str:
-        """Returns the end of the gateway's log."""
-        return self._process.log_tail() if self._process is not None else ""
+        self._launch(ManagedProcess(self.name, command, environment, log_path), self._wait_listening)
 
     def _wait_listening(self) -> None:
         deadline = time.monotonic() + _START_TIMEOUT_S

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
+import time
 
 from releases.store import ReleaseStore
 from runtime.supervisor import Event, Supervisor
@@ -16,25 +16,31 @@ _READY_TIMEOUT_S = 60.0
 def serve() -> None:
     """Starts cache, Triton and gateway on the active release; restarts what dies; Ctrl-C stops all."""
     settings = LocalSettings()
-    stack = local_stack(settings)
-    supervisor = Supervisor(stack.services, print_event)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    supervisor = Supervisor(local_stack(settings).services, print_event)
     try:
         supervisor.start()
         if ReleaseStore(settings.release_store).active_id() is None:
             console.print("[yellow]no release is active yet:[/] `vitrine index --activate` makes one")
-        elif not stop.is_set():
+        else:
             wait_until_ready(settings.address, _READY_TIMEOUT_S)
         console.print(
             f"gateway on {settings.address}, Triton on {settings.triton_url}, "
             f"metrics on http://{settings.host}:{settings.metrics_port}/metrics. Ctrl-C stops all."
         )
-        while not stop.wait(1.0):
-            pass
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        console.print("stopping")
     finally:
-        supervisor.stop()
+        stop_all(supervisor)
+
+
+def stop_all(*supervisors: Supervisor) -> None:
+    """Stops supervisors in this order. A second Ctrl-C does not leave half of it running."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    for supervisor in supervisors:
+        supervisor.stop(within_s=9.0 / len(supervisors))
 
 
 def print_event(event: Event) -> None:
