@@ -5,9 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
+from rich.markup import escape
+
 from catalog.catalogue import Catalogue
 from catalog.click_simulation import simulate_clicks
-from catalog.held_out import is_held_out
+from catalog.held_out import is_held_out_product
 from catalog.pictures import DecodedPictures, decode_catalogue
 from catalog.readers import read_catalogue, read_clicks
 from catalog.schema import Click
@@ -25,17 +27,19 @@ class Split(StrEnum):
 
 def open_catalogue(folder: Path, split: Split) -> Catalogue:
     """Reads a catalogue and keeps the products of a split."""
-    catalogue = read_catalogue(folder)
+    part = part_of(read_catalogue(folder), split)
+    if not len(part):
+        raise CatalogueError("no product is in this split", field="--split", value=str(split))
+    return part
+
+
+def part_of(catalogue: Catalogue, split: Split) -> Catalogue:
+    """Returns the products of a split; perhaps none."""
     if split is Split.ALL:
         return catalogue
-    kept = [
-        product.product_id
-        for product in catalogue.products
-        if is_held_out(product.style_group or product.product_id) is (split is Split.HELD_OUT)
-    ]
-    if not kept:
-        raise CatalogueError("no product is in this split", field="--split", value=str(split))
-    return catalogue.subset(kept)
+    held_out = split is Split.HELD_OUT
+    kept = [product for product in catalogue.products if is_held_out_product(product) is held_out]
+    return catalogue.subset([product.product_id for product in kept])
 
 
 def decode(catalogue: Catalogue, size: int, views: int, skip_bad: bool) -> DecodedPictures:
@@ -44,7 +48,7 @@ def decode(catalogue: Catalogue, size: int, views: int, skip_bad: bool) -> Decod
         decoded = decode_catalogue(catalogue, size, views, "skip" if skip_bad else "refuse", done)
     if decoded.skipped:
         shown = ", ".join(str(bad) for bad in decoded.skipped[:5])
-        console.print(f"[yellow]{len(decoded.skipped)} pictures skipped:[/] {shown}")
+        console.print(f"[yellow]{len(decoded.skipped)} pictures skipped:[/] {escape(shown)}")
     return decoded
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from catalog.readers import read_catalogue, read_queries
 from releases.store import ReleaseStore
@@ -146,7 +147,7 @@ def _show(client: RetrievalClient, folder: Path, texts: list[str]) -> None:
     out = Console()
     for text in itertools.islice(random.Random(1).sample(texts, len(texts)), _SHOWN_QUERIES):
         reply = client.search(text, k=5, fields=_FIELDS)
-        out.print(f"\n[bold]vitrine search[/] {text!r}")
+        out.print(f"\n[bold]vitrine search[/] {escape(repr(text))}")
         out.print(hits_table(reply, explain=True))
         out.print(summary(reply))
     catalogue = read_catalogue(folder)
@@ -156,7 +157,7 @@ def _show(client: RetrievalClient, folder: Path, texts: list[str]) -> None:
         ("--image (its picture)", {"picture": catalogue.pictures(product.product_id)[0].data}),
     ):
         reply = client.search(k=5, fields=_FIELDS, **query)
-        out.print(f"\n[bold]vitrine search[/] {label}   [dim]{product.title}[/]")
+        out.print(f"\n[bold]vitrine search[/] {escape(label)}   [dim]{escape(product.title)}[/]")
         out.print(hits_table(reply, explain=True))
         out.print(summary(reply))
 

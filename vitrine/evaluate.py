@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from catalog.catalogue import Catalogue
 from catalog.readers import read_catalogue, read_judgements, read_queries
@@ -17,7 +18,7 @@ from catalog.schema import EvaluationQuery
 from evaluation.measures import Report, evaluate_run
 from faults import Mismatch, Unavailable
 from retrieval_gateway.client import RetrievalClient
-from vitrine.catalogues import Split, open_catalogue
+from vitrine.catalogues import Split, part_of
 from vitrine.local import LocalSettings
 from vitrine.terminal import console, progress
 
@@ -69,9 +70,9 @@ def indexed_products(client: RetrievalClient, folder: Path) -> Catalogue:
     serving = [release for release in client.releases() if release.serving]
     if not serving:
         raise Unavailable("the gateway serves no release", field="gateway", value=client.address)
-    counts = {}
+    whole, counts = read_catalogue(folder), {}
     for split in Split:
-        part = read_catalogue(folder) if split is Split.ALL else open_catalogue(folder, split)
+        part = part_of(whole, split)
         if len(part) == serving[0].products:
             return part
         counts[str(split)] = len(part)
@@ -108,5 +109,5 @@ def report_table(report: Report) -> Table:
     rows += sorted(report.to_json()["by_kind"].items())
     for name, scores in rows:
         numbers = (scores[measure] for measure in ("ndcg_at_10", "recall_at_100", "rr_at_10"))
-        table.add_row(name, *(f"{number:.3f}" for number in numbers), str(scores["queries"]))
+        table.add_row(Text(name), *(f"{number:.3f}" for number in numbers), str(scores["queries"]))
     return table

@@ -7,11 +7,12 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from faults import Unavailable
+from faults import InvalidInput, Unavailable
 from retrieval_gateway.client import RetrievalClient
 from runtime.ports import free_port, require_free
 from runtime.process import ManagedProcess
@@ -47,6 +48,14 @@ class LocalSettings(BaseSettings):
         default=None, description="A cache server of yours; then no local one is started."
     )
     cache_memory_mb: int = Field(default=64, ge=1, description="Bound of the local cache server.")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = f"VITRINE_{first['loc'][0]}".upper()
+            raise InvalidInput(first["msg"], field=name, value=first["input"]) from error
 
     def on_free_ports(self) -> LocalSettings:
         """Returns the same settings on ports that nobody uses, beside whatever runs already."""

@@ -48,8 +48,10 @@ def exit_code(error: VitrineError) -> int:
 
 def run() -> None:
     """Runs the command line."""
-    # SIGTERM like Ctrl-C: whatever was started is stopped by the same way out.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM like Ctrl-C: whatever was started is stopped by the same way out. SIGINT is set as well:
+    # a shell starts background jobs with it ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     try:
         app()
     except VitrineError as error:

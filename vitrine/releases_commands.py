@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
 
 from releases.store import ReleaseStore
 from vitrine import retention
 from vitrine.local import KEPT_RELEASES, LocalSettings
-from vitrine.terminal import console
 
 app = typer.Typer(help="Shows and switches releases.", no_args_is_help=True)
 
@@ -24,13 +25,17 @@ def _store() -> ReleaseStore:
 @app.command("list")
 def list_releases() -> None:
     """Lists the releases, newest first."""
-    table = Table("", "release", "created", "products", "problem", box=None)
+    table = Table("", Column("release", no_wrap=True), "created", "products", "problem", box=None)
     for info in _store().list():
         created = f"{info.created_at:%Y-%m-%d %H:%M:%S}" if info.created_at else ""
         table.add_row(
-            "*" if info.active else "", info.release_id, created, str(info.products or ""), info.problem or ""
+            "*" if info.active else "",
+            info.release_id,
+            created,
+            str(info.products or ""),
+            Text(info.problem or ""),  # as Text: brackets in a plain string would be markup
         )
-    typer.echo(_text(table))
+    Console().print(table)
 
 
 @app.command()
@@ -59,9 +64,3 @@ def retire(
     """Removes the oldest releases and their engines; never the active one or the target of a rollback."""
     removed = retention.retire(LocalSettings(), keep)
     typer.echo(f"removed {len(removed)}: {', '.join(removed)}" if removed else "nothing to remove")
-
-
-def _text(table: Table) -> str:
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get().rstrip()

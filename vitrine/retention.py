@@ -17,10 +17,12 @@ def retire(settings: LocalSettings, keep: int) -> list[str]:
     """
     store = ReleaseStore(settings.release_store)
     removed = store.retire(keep)
+    kept = store.list()
+    if any(info.problem for info in kept):  # which engines an unreadable release needs, nobody knows
+        return removed
     used = {
         (part.model, part.version)
-        for info in store.list()
-        if info.problem is None
+        for info in kept
         for part in store.manifest(info.release_id).towers.values()
     }
     engines = remove_unused(settings.model_repository, used)

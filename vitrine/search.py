@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 from google.protobuf.json_format import MessageToJson
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from faults import InvalidInput, NotFound
 from retrieval_gateway.api.generated import retrieval_service_pb2 as pb
@@ -35,8 +37,9 @@ def search(
     address: Annotated[str, typer.Option(help="The gateway; VITRINE_HOST and VITRINE_PORT if empty.")] = "",
 ) -> None:
     """Searches by words, by picture or by product."""
-    if k < 0:
-        raise InvalidInput("must not be negative", field="-k", value=k, fix="Give 1 or more.")
+    _refuse_unsendable(
+        k, [("words", words), ("--like", like), *(("--filter", text) for text in filters or ())]
+    )
     with RetrievalClient(address or LocalSettings().address) as client:
         reply = client.search(
             words,
@@ -54,6 +57,18 @@ def search(
     out.print(summary(reply))
     if explain:
         out.print(timings(reply))
+
+
+def _refuse_unsendable(k: int, texts: Sequence[tuple[str, str]]) -> None:
+    """Refuses what no request can carry; everything else is the gateway's to refuse."""
+    if not 0 <= k < 2**32:
+        raise InvalidInput("is no number of products", field="-k", value=k, fix="Give 1 or more.")
+    for field, text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            fix = "Set the terminal's encoding to UTF-8."
+            raise InvalidInput("is not UTF-8", field=field, value=text, fix=fix) from error
 
 
 def _picture(path: Path | None) -> bytes:
@@ -78,8 +93,9 @@ def hits_table(reply: pb.SearchResponse, explain: bool = False) -> Table:
         )
     for place, product_id in enumerate(reply.product_ids):
         weights = (f"{reply.text_weights[place]:.2f}", f"{reply.image_weights[place]:.2f}") if explain else ()
-        cells = (values[place] for values in columns.values())
-        table.add_row(f"{reply.scores[place]:.3f}", product_id, *cells, *weights)
+        # As Text: brackets in a plain string would be markup.
+        cells = (Text(values[place]) for values in columns.values())
+        table.add_row(f"{reply.scores[place]:.3f}", Text(product_id), *cells, *weights)
     return table
 
 
