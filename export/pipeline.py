@@ -12,7 +12,7 @@ import onnxruntime
 from catalog.preprocessing import preprocessing_hash
 from export.onnx_export import TowerGraph, export_onnx, tower_graphs
 from export.parity import check_parity, samples
-from export.repository import write_version
+from export.repository import write_pair
 from releases.export_record import MODEL_FILE, ExportRecord, next_version
 from releases.manifest import GateReport
 from releases.verify import hash_file
@@ -56,12 +56,12 @@ def export_checkpoint(
             on_stage(f"comparing {graph.name} with PyTorch")
             gated.append((graph, path, _gate(checkpoint, graph, path, texts)))
         version = next_version(repository)
-        records = []
-        for graph, path, report in gated:
-            record = _record(checkpoint, graph, version, path, report, command)
-            write_version(repository, record, path, checkpoint.towers.tokenizer.to_bytes())
-            records.append(record)
-    return records
+        pair = [
+            (_record(checkpoint, graph, version, path, report, command), path)
+            for graph, path, report in gated
+        ]
+        write_pair(repository, pair, checkpoint.towers.tokenizer.to_bytes())
+    return [record for record, _ in pair]
 
 
 def _gate(checkpoint: Checkpoint, graph: TowerGraph, path: Path, texts: Sequence[str]) -> GateReport:
@@ -71,7 +71,7 @@ def _gate(checkpoint: Checkpoint, graph: TowerGraph, path: Path, texts: Sequence
 
 
 def _record(
-    checkpoint: Checkpoint, graph: TowerGraph, version: int, path: Path, report: GateReport, command: str
+    checkpoint: Checkpoint, graph: TowerGraph, path: Path, report: GateReport, version: int, command: str
 ) -> ExportRecord:
     recipe = checkpoint.recipe
     return ExportRecord(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import string
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from releases.export_record import EXPORT_RECORD, MODEL_FILE, TOKENIZER_FILE, ExportRecord, version_folder
@@ -48,8 +49,33 @@ def write_version(repository: Path, record: ExportRecord, onnx_file: Path, token
             staging.rename(target)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-        write_atomically(target.parent / "config.pbtxt", config_text(record).encode())
+        try:
+            write_atomically(target.parent / "config.pbtxt", config_text(record).encode())
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
     return target
+
+
+def write_pair(repository: Path, towers: Sequence[tuple[ExportRecord, Path]], tokenizer: bytes) -> None:
+    """Adds a query tower and the product tower that belongs to it; both or neither.
+
+    Args:
+        repository: Triton's model repository.
+        towers: record and graph of each.
+        tokenizer: bytes of the tokenizer that both read.
+
+    Raises:
+        StorageFailed: the disk refused; neither version is there.
+    """
+    written: list[Path] = []
+    try:
+        for record, onnx_file in towers:
+            written.append(write_version(repository, record, onnx_file, tokenizer))
+    except BaseException:
+        for folder in written:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def config_text(record: ExportRecord) -> str:

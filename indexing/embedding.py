@@ -67,8 +67,11 @@ async def embed_catalogue(
         on_progress(done)
         return found
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(embed(start)) for start in range(0, len(catalogue), rows)]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(embed(start)) for start in range(0, len(catalogue), rows)]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed  # the rest was cancelled; callers know our errors, not groups
     embeddings = [embedding for task in tasks for embedding in task.result()]
     return Embeddings(
         np.stack([embedding.vector for embedding in embeddings]),

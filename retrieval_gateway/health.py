@@ -31,14 +31,15 @@ class Health:
     async def run(self) -> None:
         """Follows ``ready`` until cancelled."""
         while True:
-            await self._publish(self._ready())
+            await self.publish(self._ready())
             await asyncio.sleep(_POLL_S)
 
     async def stop_serving(self) -> None:
         """NOT_SERVING for good: balancers must look elsewhere before the listener closes."""
         await self.servicer.enter_graceful_shutdown()
 
-    async def _publish(self, ready: bool) -> None:
+    async def publish(self, ready: bool) -> None:
+        """Publishes one state; call it before the server listens, since grpcio's own first is SERVING."""
         states = health_pb2.HealthCheckResponse.ServingStatus
         for service in self._services:
             await self.servicer.set(service, states.SERVING if ready else states.NOT_SERVING)

@@ -100,13 +100,18 @@ async def check_probes(release: LoadedRelease) -> None:
     """
     for probe in release.manifest.probes:
         found = await release.encoder.probe(probe)
-        cosine = float(found @ np.asarray(probe.expected, dtype=np.float32))
+        expected = np.asarray(probe.expected, dtype=np.float32)
+        alike = found.shape == expected.shape
+        cosine = float(found @ expected) if alike else 0.0
         if not cosine >= probe.minimum_cosine:
             part = release.manifest.towers[probe.tower]
-            raise Mismatch(
+            mismatch = Mismatch(
                 f"vector of the probe of {part.model} version {part.version}",
                 expected=f"cosine of at least {probe.minimum_cosine} to release {release.release_id}",
-                found=f"cosine {cosine:.6f}",
+                found=f"cosine {cosine:.6f}" if alike else f"{found.size} numbers",
                 fix="Triton runs another engine under that version: put the release's model back into "
                 "the model repository, or make a new release with `vitrine index`.",
             )
+            release.encoder.distrust(mismatch)
+            raise mismatch
+    release.encoder.distrust(None)

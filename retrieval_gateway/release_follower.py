@@ -103,23 +103,33 @@ class ReleaseFollower:
     async def run(self) -> None:
         """Follows the store until cancelled. A release that cannot be loaded leaves the old one serving."""
         failed_id: str | None = None
+        said = ""
         pause_s = self._poll_s
         while True:
             try:
                 await self.follow()
-                failed_id, pause_s = None, self._poll_s
+                failed_id, said, pause_s = None, "", self._poll_s
             except Exception as error:  # whatever a release is broken by, the one that serves goes on
                 self._problem = str(error) if isinstance(error, VitrineError) else "it cannot be loaded"
-                active_id = self._store.active_id()
+                active_id = self._active_id()
                 if active_id != failed_id:
-                    log.error("the active release cannot serve", error=str(error), serving=self.serving_id)
-                    failed_id, pause_s = active_id, self._poll_s
+                    failed_id, said, pause_s = active_id, "", self._poll_s
+                if str(error) != said:  # once; but Triton may come, and then the release itself be wrong
+                    said = str(error)
+                    log.error("the active release cannot serve", error=said, serving=self.serving_id)
             # Loading reads every file: a broken release is tried ever more seldom, another one at once.
             again_at = time.monotonic() + pause_s
             pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s) if failed_id else self._poll_s
             await asyncio.sleep(self._poll_s)
-            while failed_id and time.monotonic() < again_at and self._store.active_id() == failed_id:
+            while failed_id and time.monotonic() < again_at and self._active_id() == failed_id:
                 await asyncio.sleep(self._poll_s)
+
+    def _active_id(self) -> str | None:
+        """Returns the store's active id, or "" while it cannot be read."""
+        try:
+            return self._store.active_id()
+        except (OSError, ValueError):
+            return ""
 
     async def follow(self) -> None:
         """Switches to the store's active release if another one serves.

@@ -108,6 +108,7 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Running]:
         stack.callback(thread.join)
         stack.callback(http.server_close)
         stack.callback(http.shutdown)
+        await state.publish(False)
         await server.start()
         failed = asyncio.Event()
         for run in (keeper.run, follower.run, state.run):

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 
-from faults import InternalError, Unavailable, VitrineError
+from faults import DeadlineExceeded, InternalError, Unavailable, VitrineError
 from retrieval_gateway.metrics import Metrics
 from runtime.triton_control import TritonControl
 
@@ -25,7 +25,9 @@ Versions = Mapping[str, int]
 Probe = Callable[[], Awaitable[None]]
 """A real inference; raises what went wrong."""
 
-_RESTARTING_PAUSE_S = 0.25
+_LEAST_PAUSE_S = 0.25
+_MOST_OVERDUE = 3
+"""Probes late in a row before a repair: a busy Triton is late as well, and reloading it would not help."""
 
 
 class TritonKeeper:
@@ -45,6 +47,7 @@ class TritonKeeper:
         self._probe: Probe | None = None
         self._look = asyncio.Event()
         self._turn = asyncio.Lock()
+        self._overdue = 0
         self.healthy = False
         """The last real inference succeeded."""
 
@@ -118,30 +121,40 @@ class TritonKeeper:
             if self._probe is not None:
                 async with self._turn:
                     pause = await self._look_once(self._probe)
+                # Failed calls, our own probe's among them, ask for a look at once: one a moment is enough.
+                await asyncio.sleep(min(pause, _LEAST_PAUSE_S))
 
     async def _look_once(self, probe: Probe) -> float:
         """Tries the serving release, repairs it if need be, and returns the pause until the next look."""
         try:
             await probe()
         except VitrineError as error:
-            log.warning("triton does not answer as it should", error=str(error))
+            if self.healthy:  # said once an outage
+                log.warning("triton does not answer as it should", error=str(error))
             self._set_health(False)
-            return await self._repair(probe)
+            self._overdue = self._overdue + 1 if isinstance(error, DeadlineExceeded) else _MOST_OVERDUE
+            if self._overdue < _MOST_OVERDUE:
+                return _LEAST_PAUSE_S
+            self._overdue = 0
+            return await self._repair(probe, error)
+        self._overdue = 0
         self._set_health(True)
         return self._interval_s
 
-    async def _repair(self, probe: Probe) -> float:
-        """Loads what is missing; models that are there and still do not answer are reloaded."""
+    async def _repair(self, probe: Probe, error: VitrineError) -> float:
+        """Loads what is missing; a model that is there and still does not answer is reloaded."""
         try:
             if not await asyncio.to_thread(self._control.live):
-                return _RESTARTING_PAUSE_S  # whoever started it starts it again
+                return _LEAST_PAUSE_S  # whoever started it starts it again
             if not await self._load():
-                for model in self._models():
+                models = self._models()
+                # The others answer, and reloading them would cost searches.
+                for model in [error.field] if error.field in models else models:
                     await asyncio.to_thread(self._control.recover, model)
                     self._metrics.triton_repairs.labels(model).inc()
             await probe()
-        except VitrineError as error:
-            log.warning("triton is not repaired yet", error=str(error))
+        except VitrineError as still:
+            log.warning("triton is not repaired yet", error=str(still))
         else:
             log.info("triton answers again")
             self._set_health(True)

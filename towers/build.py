@@ -68,6 +68,13 @@ def assemble(
 
 def _from_checkpoint(recipe: Recipe, folder: Path) -> Towers:
     encoders = [load_text_encoder(folder) for _ in range(2)]
+    if recipe.text.trainable_layers > encoders[0].config.layers:
+        raise InvalidInput(
+            "more than the text encoder has layers",
+            field="recipe.text.trainable_layers",
+            value=recipe.text.trainable_layers,
+            fix=f"Use at most {encoders[0].config.layers}, or 0 to tune all.",
+        )
     for encoder in encoders:
         encoder.freeze_below(recipe.text.trainable_layers)
     return assemble(recipe, load_tokenizer(folder), *encoders)

@@ -16,7 +16,9 @@ import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
 
 from catalog.preprocessing import preprocessing_hash
 from catalog.tokenizer import Tokenizer
@@ -82,11 +84,10 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
 
 def _write(checkpoint: Checkpoint, folder: Path) -> None:
     towers, recipe = checkpoint.towers, checkpoint.recipe
-    save_file(
-        {f"query.{name}": value.contiguous() for name, value in towers.query.state_dict().items()}
-        | {f"product.{name}": value.contiguous() for name, value in towers.product.state_dict().items()},
-        folder / "towers.safetensors",
-    )
+    weights = {f"query.{name}": value.contiguous() for name, value in towers.query.state_dict().items()}
+    weights |= {f"product.{name}": value.contiguous() for name, value in towers.product.state_dict().items()}
+    # Not save_file: on a full disk it raises an error of its own, without the errno.
+    (folder / "towers.safetensors").write_bytes(save(weights))
     (folder / "tokenizer.json").write_bytes(towers.tokenizer.to_bytes())
     description = {
         "format": FORMAT,
@@ -134,31 +135,31 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         )
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
+        # First: in another format the other fields may mean something else.
+        _require_equal("checkpoint format", description["format"], FORMAT)
         recipe = Recipe.model_validate(description["recipe"])
         tokenizer = Tokenizer.from_file(folder / "tokenizer.json")
+        _check(description, recipe, tokenizer)
         towers = rebuild_towers(recipe, tokenizer, TextEncoderConfig(**description["text_encoder"]))
-        weights = load_file(folder / "towers.safetensors")
-        for prefix, tower in (("query.", towers.query), ("product.", towers.product)):
-            tower.load_state_dict(
-                {
-                    name.removeprefix(prefix): value
-                    for name, value in weights.items()
-                    if name.startswith(prefix)
-                }
-            )
-        provenance = Provenance(**description["provenance"])
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        _fill(towers, load_file(folder / "towers.safetensors"))
+        origin = description["provenance"]
+        provenance = Provenance(**{**origin, "losses": tuple(origin["losses"])})
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise InvalidInput(
             f"damaged checkpoint: {error}", field="checkpoint", value=str(folder), fix="Train it again."
         ) from error
-    _check(description, recipe, tokenizer)
     towers.train(False)
     return Checkpoint(towers, recipe, provenance)
 
 
+def _fill(towers: Towers, weights: dict[str, Tensor]) -> None:
+    for prefix, tower in (("query.", towers.query), ("product.", towers.product)):
+        own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+        tower.load_state_dict(own)
+
+
 def _check(description: dict[str, object], recipe: Recipe, tokenizer: Tokenizer) -> None:
     for what, expected, found in (
-        ("checkpoint format", description["format"], FORMAT),
         ("tokenizer sha256", description["tokenizer_sha256"], tokenizer.sha256),
         (
             "preprocessing hash",
@@ -168,10 +169,10 @@ def _check(description: dict[str, object], recipe: Recipe, tokenizer: Tokenizer)
             ),
         ),
     ):
-        if expected != found:
-            raise Mismatch(
-                what,
-                expected=expected,
-                found=found,
-                fix="Use the Vitrine that trained it, or train it again.",
-            )
+        _require_equal(what, expected, found)
+
+
+def _require_equal(what: str, expected: object, found: object) -> None:
+    if expected != found:
+        fix = "Use the Vitrine that trained it, or train it again."
+        raise Mismatch(what, expected=expected, found=found, fix=fix)

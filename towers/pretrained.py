@@ -10,6 +10,7 @@ import importlib.util
 import json
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -71,7 +72,7 @@ def load_text_encoder(folder: Path) -> TextEncoder:
         )
         encoder = TextEncoder(config)
         encoder.load_state_dict(_renamed(weights, config.layers))
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
         raise InvalidInput(
             f"no BERT-like checkpoint: {error}",
             field="checkpoint folder",

@@ -9,9 +9,9 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from faults import InvalidInput, NotFound
 
@@ -32,8 +32,17 @@ class TextRecipe(_Part):
     heads: int = Field(default=4, ge=1)
     vocabulary: int = Field(default=4000, ge=200, description="WordPiece entries; used with scratch only")
     trainable_layers: int = Field(
-        default=0, ge=0, description="tune only this many layers from the top, the rest stays; 0: tune all"
+        default=0,
+        ge=0,
+        description="tune only this many layers from the top, the rest stays; 0: tune all; with minilm only",
     )
+
+    @field_validator("heads")
+    @classmethod
+    def _divides_width(cls, heads: int, info: ValidationInfo) -> int:
+        if info.data.get("width", heads) % heads:
+            raise ValueError(f"must divide text.width ({info.data['width']})")
+        return heads
 
 
 class ImageRecipe(_Part):
@@ -41,7 +50,7 @@ class ImageRecipe(_Part):
 
     size: int = Field(default=64, ge=16, description="pixels a side after letter-boxing")
     views: int = Field(default=1, ge=1, description="pictures a product may have in one embedding")
-    channels: tuple[int, ...] = (32, 64, 128, 192)
+    channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(32, 64, 128, 192), min_length=1)
 
 
 class TrainingRecipe(_Part):
@@ -100,9 +109,9 @@ def load_recipe(name_or_path: str) -> Recipe:
         InvalidInput: the file is no TOML or has a wrong field.
     """
     if name_or_path in recipe_names():
-        text = (resources.files("towers") / "recipes" / f"{name_or_path}.toml").read_text(encoding="utf-8")
+        data = (resources.files("towers") / "recipes" / f"{name_or_path}.toml").read_bytes()
     elif Path(name_or_path).is_file():
-        text = Path(name_or_path).read_text(encoding="utf-8")
+        data = Path(name_or_path).read_bytes()
     else:
         raise NotFound(
             "no such recipe",
@@ -111,8 +120,8 @@ def load_recipe(name_or_path: str) -> Recipe:
             fix=f"Name one of {', '.join(recipe_names())}, or the path of a TOML file.",
         )
     try:
-        return Recipe.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        return Recipe.model_validate(tomllib.loads(data.decode("utf-8")))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"not a TOML file: {error}", field="recipe", value=name_or_path) from error
     except ValidationError as error:
         first = error.errors()[0]

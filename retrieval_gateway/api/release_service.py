@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import grpc
 
-from faults import NotPermitted
+from faults import NotPermitted, UserError
 from releases.store import ReleaseStore
 from retrieval_gateway.api.generated import release_service_pb2 as pb
 from retrieval_gateway.api.handlers import Handlers, serialised
@@ -47,18 +48,29 @@ def release_service(
             )
         )
 
+    async def follow(undo: Callable[[], object] | None) -> None:
+        """Serves what is active now; what can never serve here does not stay active."""
+        try:
+            await follower.follow()
+        except UserError:
+            if undo is not None:
+                await asyncio.to_thread(undo)
+            raise
+
     async def activate(raw: bytes) -> bytes:
         request = parse(pb.ActivateReleaseRequest, raw)
         _require(admin)
+        before = await asyncio.to_thread(store.active_id)
         await asyncio.to_thread(store.activate, request.release_id)
-        await follower.follow()
+        await follow(store.rollback if before not in (None, request.release_id) else None)
         return serialised(pb.ActivateReleaseResponse(release_id=request.release_id))
 
     async def rollback(raw: bytes) -> bytes:
         parse(pb.RollbackReleaseRequest, raw)
         _require(admin)
+        before = await asyncio.to_thread(store.active_id)
         release_id = await asyncio.to_thread(store.rollback)
-        await follower.follow()
+        await follow(partial(store.activate, before) if before is not None else None)
         return serialised(pb.RollbackReleaseResponse(release_id=release_id))
 
     methods: dict[str, Callable[[bytes], Awaitable[bytes]]] = {

@@ -14,6 +14,12 @@ from retrieval_gateway.settings import GatewaySettings
 
 DEFAULT_K = 10
 
+# Requests are read on the event loop: what one caller makes it read, all others wait for.
+_MOST_FILTERS = 32
+_MOST_VALUES = 1000
+_MOST_OTHER_BYTES = 64 * 1024
+"""Of a request without its words and its picture, which have settings of their own."""
+
 
 def search_query(request: pb.SearchRequest, settings: GatewaySettings) -> SearchQuery:
     """Checks a request against the settings' limits.
@@ -21,6 +27,7 @@ def search_query(request: pb.SearchRequest, settings: GatewaySettings) -> Search
     Raises:
         InvalidInput: a field is missing, contradictory, unknown or out of bounds.
     """
+    _refuse_bulk(request)
     return SearchQuery(
         subject=_subject(request.query, settings),
         k=_k(request, settings.max_k),
@@ -28,6 +35,19 @@ def search_query(request: pb.SearchRequest, settings: GatewaySettings) -> Search
         fields=_fields(request),
         bypass_cache=request.bypass_cache,
     )
+
+
+def _refuse_bulk(request: pb.SearchRequest) -> None:
+    rest = request.ByteSize() - len(request.query.picture) - len(request.query.text.encode())
+    _at_most(_MOST_OTHER_BYTES, rest, "bytes beside words and picture", "request")
+    _at_most(_MOST_FILTERS, len(request.filters), "filters", "filters")
+    values = sum(len(given.any_of.values) + len(given.none_of.values) for given in request.filters)
+    _at_most(_MOST_VALUES, values, "values", "filters")
+
+
+def _at_most(most: int, count: int, what: str, field: str) -> None:
+    if count > most:
+        raise InvalidInput(f"too many {what}", field=field, value=count, fix=f"Send at most {most}.")
 
 
 def _subject(query: pb.Query, settings: GatewaySettings) -> Subject:
@@ -108,8 +128,11 @@ def _condition(place: int, given: pb.Filter) -> Condition:
     except InvalidInput as error:
         if error.field.startswith(where):
             raise
-        # The filter knows its own field only; say which of the request's filters it is.
-        raise InvalidInput(error.problem, field=f"{where}.field", value=error.value, fix=error.fix) from error
+        # The filter knows its own field only; say which of the request's filters it is, and which part.
+        part = "field" if error.field == "filter" else kind
+        raise InvalidInput(
+            error.problem, field=f"{where}.{part}", value=error.value, fix=error.fix
+        ) from error
     raise InvalidInput(
         "no condition", field=where, value=given.field, fix="Give any_of, none_of, range or is."
     )

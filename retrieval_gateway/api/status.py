@@ -24,6 +24,8 @@ from faults import (
 )
 
 DOMAIN = "vitrine.retrieval.v1"
+_LONGEST_NAME = 256
+"""A status travels in a header, and gRPC throws away one of more than 16 KB, our answer with it."""
 
 # The first class in the list that an error is an instance of decides.
 _CODES: tuple[tuple[type[VitrineError], grpc.StatusCode], ...] = (
@@ -73,7 +75,9 @@ def _details(error: VitrineError) -> list[Message]:
     if isinstance(error, NotFound) and error.field:
         details.append(
             error_details_pb2.ResourceInfo(
-                resource_type=error.field, resource_name=str(error.value), description=error.problem
+                resource_type=error.field,
+                resource_name=str(error.value)[:_LONGEST_NAME],
+                description=error.problem,
             )
         )
     if isinstance(error, OperationalError) and error.retry_after_s > 0:

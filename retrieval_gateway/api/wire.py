@@ -6,7 +6,9 @@ name. Our handlers take the raw bytes and parse them here.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from typing import Any, TypeVar
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -16,6 +18,9 @@ from google.protobuf.message import DecodeError, Message
 from faults import InvalidInput
 
 M = TypeVar("M", bound=Message)
+
+_MOST_LOOKED_AT = 5000
+"""Values that are searched for the bad one; a request of millions must not hold up the event loop."""
 
 
 def parse(kind: type[M], raw: bytes) -> M:
@@ -45,22 +50,20 @@ def _first_bad_string(descriptor: Any, raw: bytes) -> tuple[str, bytes]:
         message = _lenient_twin(descriptor.full_name, descriptor.file.serialized_pb).FromString(raw)
     except DecodeError:
         return "", b""
-    return _search(message, descriptor, "")
+    looked_at = islice(_values(message, descriptor, ""), _MOST_LOOKED_AT)
+    return next(((path, value) for path, value in looked_at if not _is_utf8(value)), ("", b""))
 
 
-def _search(lenient: Message, strict: Any, prefix: str) -> tuple[str, bytes]:
+def _values(lenient: Message, strict: Any, prefix: str) -> Iterator[tuple[str, bytes]]:
+    """Yields path and bytes of every value in the message; no bytes for what is not a string."""
     for field, value in lenient.ListFields():
         original = strict.fields_by_name[field.name]
         repeated = isinstance(value, list) or not isinstance(value, (bytes, Message, int, float, str))
         for place, item in enumerate(value if repeated else [value]):
             path = f"{prefix}{field.name}[{place}]" if repeated else f"{prefix}{field.name}"
-            if original.type == FieldDescriptor.TYPE_STRING and not _is_utf8(item):
-                return path, item
+            yield path, item if original.type == FieldDescriptor.TYPE_STRING else b""
             if original.message_type is not None:
-                found = _search(item, original.message_type, f"{path}.")
-                if found[0]:
-                    return found
-    return "", b""
+                yield from _values(item, original.message_type, f"{path}.")
 
 
 def _is_utf8(value: bytes) -> bool:

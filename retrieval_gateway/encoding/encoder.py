@@ -6,21 +6,23 @@ together, so no vector can come from parts of two releases.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import aio as triton_aio
 
 from catalog.tokenizer import Tokenizer, pad_batch
+from faults import DeadlineExceeded, Mismatch, Unavailable
 from releases.manifest import Manifest
 from retrieval_gateway.encoding.gatherer import Gatherer
 from retrieval_gateway.encoding.tower_client import TowerClient
 
 Vector = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class Encoder:
 
     def __init__(self, link: TritonLink, spec: EncoderSpec, tokenizer: Tokenizer) -> None:
         self._spec = spec
+        self._distrusted: Mismatch | None = None
         self._tokenizer = tokenizer
         self._empty_text = tokenizer.encode([""], spec.max_product_tokens)[0]
         self._query_tower = _client_of(link, "query_tower", spec.query_version)
@@ -158,15 +161,17 @@ class Encoder:
 
     async def encode_words(self, tokens: Tokens) -> Vector:
         """Returns the unit vector float32[dim] of a query, gathered with concurrent ones."""
-        return await self._queries.submit(tokens.ids)
+        self._refuse_distrusted()
+        return await _from_triton(self._queries.submit(tokens.ids))
 
     async def encode_picture(self, pixels: Pixels) -> Vector:
         """Returns the unit vector float32[dim] of a picture uint8[H,W,3]: a product without words."""
+        self._refuse_distrusted()
         views = np.zeros((self._spec.views, *pixels.shape), dtype=np.uint8)
         views[0] = pixels
         has_image = np.arange(self._spec.views) == 0
         row = ProductRow(self._empty_text, has_text=False, pixels=views, has_image=has_image)
-        return (await self._products.submit(row)).vector
+        return (await _from_triton(self._products.submit(row))).vector
 
     def product_row(self, text: str, pixels: Pixels, has_image: npt.NDArray[np.bool_]) -> ProductRow:
         """Returns the product tower's row for a text and pictures uint8[V,H,W,3] with flags bool[V]."""
@@ -210,10 +215,26 @@ class Encoder:
         weights = outputs["modality_weights"].astype(np.float32, copy=False)
         return [ProductEmbedding(vector, weight) for vector, weight in zip(vectors, weights, strict=True)]
 
+    def distrust(self, why: Mismatch | None) -> None:
+        """Queries are refused from now on because Triton runs other engines; None trusts it again."""
+        self._distrusted = why
+
+    def _refuse_distrusted(self) -> None:
+        if self._distrusted is not None:
+            raise Unavailable(str(self._distrusted), field="encoder", retry_after_s=1.0)
+
     async def close(self) -> None:
         """Waits for the calls in flight."""
         await self._queries.close()
         await self._products.close()
+
+
+async def _from_triton(answer: Awaitable[Answer]) -> Answer:
+    """The time limit of a call of Triton is ours: a caller who has time left is told who was late."""
+    try:
+        return await answer
+    except DeadlineExceeded as error:
+        raise Unavailable(error.problem, field=error.field, fix="Try again.", retry_after_s=1.0) from error
 
 
 def colour_ramp(size: int) -> Pixels:

@@ -89,6 +89,7 @@ class Gatherer(Generic[Row, Result]):
         self._on_call(len(batch))
         try:
             results = await self._call([waiting.row for waiting in batch])
+            pairs = list(zip(batch, results, strict=True))  # here, so that a short answer reaches everybody
         except InvalidInput as error:
             if len(batch) == 1:
                 _fail(batch, error)
@@ -102,7 +103,7 @@ class Gatherer(Generic[Row, Result]):
         except Exception as error:
             _fail(batch, error)
         else:
-            for waiting, result in zip(batch, results, strict=True):
+            for waiting, result in pairs:
                 if not waiting.done.done():
                     waiting.done.set_result(result)
 

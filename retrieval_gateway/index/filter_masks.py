@@ -31,6 +31,8 @@ from retrieval_gateway.index.product_table import ProductTable
 __all__ = ["FilterMasks", "compile_filter"]
 
 _DEFAULT_BYTES = 64 * 2**20
+_MOST_MASKS = 1024
+"""The filters themselves take room too, in a small catalogue more than their masks."""
 
 
 def compile_filter(wanted: Filter, table: ProductTable) -> NDArray[np.bool_]:
@@ -51,7 +53,7 @@ class FilterMasks:
 
     def __init__(self, table: ProductTable, max_bytes: int = _DEFAULT_BYTES) -> None:
         self._table = table
-        self._room = max(1, max_bytes // max(1, len(table)))
+        self._room = min(_MOST_MASKS, max(1, max_bytes // max(1, len(table))))
         self._masks: OrderedDict[Filter, NDArray[np.bool_]] = OrderedDict()
         self._lock = threading.Lock()
 

@@ -29,6 +29,7 @@ from releases.manifest import Manifest
 from releases.store import ReleaseStore
 from releases.verify import hash_file
 from retrieval_gateway.client import RetrievalClient
+from runtime.ports import free_port
 from runtime.supervisor import Backoff, Event, Supervisor
 from runtime.triton_control import TritonControl
 from vitrine.index import run_index
@@ -124,17 +125,15 @@ class Stack:
         self.supervisor.stop()
 
     @contextlib.contextmanager
-    def gateway(self, *, ready: bool = True, **environment: str) -> Iterator[Gateway]:
-        """Runs a gateway as a process of its own.
-
-        Args:
-            ready: wait until it says SERVING.
-            environment: ``VITRINE_*`` variables beside the stack's own.
-        """
-        with Gateway(self, environment) as gateway:
-            if ready:
-                wait_until_ready(gateway.address, 30.0)
+    def gateway(self, **environment: str) -> Iterator[Gateway]:
+        """Runs a gateway as a process of its own, ready; ``VITRINE_*`` variables beside the stack's own."""
+        with Gateway(self.settings, self.valkey.url, environment) as gateway:
+            wait_until_ready(gateway.address, 30.0)
             yield gateway
+
+    def serve(self, release_id: str) -> None:
+        """Makes a release the active one; gateways follow."""
+        self.store.activate(release_id, verify=False)
 
     def inferences(self, model: str = "query_tower") -> tuple[int, int]:
         """Triton's inferences and executions of a model since its versions were loaded."""
@@ -143,20 +142,19 @@ class Stack:
 
 
 class Gateway:
-    """A gateway process and a client of it; a context manager that stops it."""
+    """A gateway process on free ports, and a client of it; a context manager that stops it."""
 
-    def __init__(self, stack: Stack, environment: dict[str, str]) -> None:
-        self.settings = LocalSettings(
-            **{
-                **stack.settings.model_dump(),
-                "var": stack.folder / f"gateway-{os.urandom(3).hex()}",
-                "port": stack.settings.on_free_ports().port,
-                "metrics_port": stack.settings.on_free_ports().metrics_port,
+    def __init__(self, settings: LocalSettings, redis_url: str, environment: dict[str, str]) -> None:
+        self.settings = settings.model_copy(
+            update={
+                "var": settings.var.parent / f"gateway-{os.urandom(3).hex()}",
+                "port": free_port(),
+                "metrics_port": free_port(),
             }
         )
         self.address = self.settings.address
         self._environment = {**QUICK, **environment}
-        self.service = GatewayService(self.settings, environment.get("VITRINE_REDIS_URL", stack.valkey.url))
+        self.service = GatewayService(self.settings, environment.get("VITRINE_REDIS_URL", redis_url))
 
     def __enter__(self) -> Gateway:
         with mock.patch.dict(os.environ, self._environment):

@@ -1,10 +1,12 @@
-"""A shop of a few products, with the smallest towers that can learn it: tests of training and export need no more."""
+"""A shop of a few products, with the smallest towers that can learn it."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from catalog.catalogue import Catalogue
 from catalog.pictures import DecodedPictures
@@ -18,7 +20,9 @@ THINGS = ("mug", "lamp", "chair")
 SIZE = 16
 
 
-def tiny_recipe(text: dict[str, Any] | None = None, training: dict[str, Any] | None = None, **changes: Any) -> Recipe:
+def tiny_recipe(
+    text: dict[str, Any] | None = None, training: dict[str, Any] | None = None, **changes: Any
+) -> Recipe:
     """One layer of 32, pictures of 16 x 16, a dozen steps."""
     fields: dict[str, Any] = {
         "name": "tiny",
@@ -65,6 +69,13 @@ def tiny_pictures(catalogue: Catalogue, views: int = 1) -> DecodedPictures:
     has_image = np.zeros((len(catalogue), views), dtype=np.bool_)
     has_image[:, 0] = True
     return DecodedPictures(pixels, has_image, ())
+
+
+def png(colour: tuple[int, int, int]) -> bytes:
+    """An encoded picture of one colour, larger than the towers' pictures."""
+    data = io.BytesIO()
+    Image.new("RGB", (20, 20), colour).save(data, "PNG")
+    return data.getvalue()
 
 
 def tiny_clicks(catalogue: Catalogue) -> list[Click]:

@@ -24,7 +24,9 @@ def examples(tokenizer: Tokenizer, clicks: list[Click], catalogue: Catalogue = C
     return make_examples(catalogue, clicks, tiny_pictures(CATALOGUE), tokenizer, 12, 16)
 
 
-def drawn(found: Examples, seed: int = 0, products: int = 6, dropout: float = 0.0, steps: int = 3) -> list[Batch]:
+def drawn(
+    found: Examples, seed: int = 0, products: int = 6, dropout: float = 0.0, steps: int = 3
+) -> list[Batch]:
     return list(found.batches(products, 2, steps, dropout, seed))
 
 
@@ -66,13 +68,18 @@ def test_a_product_without_words_is_known_to_have_none(tokenizer: Tokenizer) -> 
     assert found.has_text.tolist() == [False] + [True] * 11
 
 
-def test_a_batch_holds_distinct_products_with_queries_that_were_clicked_for_them(tokenizer: Tokenizer) -> None:
+def test_a_batch_holds_distinct_products_with_queries_that_were_clicked_for_them(
+    tokenizer: Tokenizer,
+) -> None:
     clicks = tiny_clicks(CATALOGUE)
     pairs = {(click.query, click.product_id) for click in clicks}
     found = examples(tokenizer, clicks)
     text_of = {tuple(ids): query for ids, query in zip(found.query_tokens, found.queries, strict=True)}
     (batch,) = drawn(found, steps=1)
-    rows = [int(np.argmax((tiny_pictures(CATALOGUE).pixels == shot).all(axis=(1, 2, 3, 4)))) for shot in batch.pixels.numpy()]
+    rows = [
+        int(np.argmax((tiny_pictures(CATALOGUE).pixels == shot).all(axis=(1, 2, 3, 4))))
+        for shot in batch.pixels.numpy()
+    ]
     assert batch.product_ids.shape[0] == 6
     assert batch.target.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
     for place, (ids, mask) in enumerate(zip(batch.query_ids, batch.query_mask, strict=True)):
@@ -83,7 +90,11 @@ def test_a_batch_holds_distinct_products_with_queries_that_were_clicked_for_them
         assert batch.known[place, product]
         tokens = batch.product_ids[:, :].tolist()
         for j in range(6):  # titles name the thing, pictures the colour: both together name the product
-            thing = next(t for t in ("mug", "lamp", "chair") if tokens[j][1] == found.product_tokens[ROWS[f"{t}-red"]][1])
+            thing = next(
+                t
+                for t in ("mug", "lamp", "chair")
+                if tokens[j][1] == found.product_tokens[ROWS[f"{t}-red"]][1]
+            )
             shown = CATALOGUE.products[rows[j]].color
             assert bool(batch.known[place, j]) == ((query, f"{thing}-{shown}") in pairs)
 
@@ -125,7 +136,12 @@ def test_without_dropout_nothing_is_hidden() -> None:
 
 def test_products_are_drawn_equally_often_whatever_their_clicks(tokenizer: Tokenizer) -> None:
     catalogue = Catalogue([Product(f"p{number}", f"mug {number}") for number in range(12)])
-    clicks = [Click("mug", "p0", 10_000, 10_000), *(Click("lamp", f"p{number}", 1, 1) for number in range(1, 12))]
+    clicks = [
+        Click("mug", "p0", 10_000, 10_000),
+        *(Click("lamp", f"p{number}", 1, 1) for number in range(1, 12)),
+    ]
     found = examples(tokenizer, clicks, catalogue)
-    popular = sum(bool((batch.query_ids[:, 1] == found.query_tokens[0][1]).any()) for batch in drawn(found, steps=300))
+    popular = sum(
+        bool((batch.query_ids[:, 1] == found.query_tokens[0][1]).any()) for batch in drawn(found, steps=300)
+    )
     assert 100 < popular < 200  # 6 of 12 products are in a batch

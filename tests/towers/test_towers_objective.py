@@ -35,9 +35,15 @@ def reference(queries: np.ndarray, products: np.ndarray, target: np.ndarray, kno
     return float((np.mean(to_products) + np.mean(from_products)) / 2)
 
 
-def loss(known: np.ndarray = KNOWN, queries: np.ndarray = QUERIES, products: np.ndarray = PRODUCTS) -> torch.Tensor:
+def loss(
+    known: np.ndarray = KNOWN, queries: np.ndarray = QUERIES, products: np.ndarray = PRODUCTS
+) -> torch.Tensor:
     return in_batch_softmax(
-        torch.from_numpy(queries), torch.from_numpy(products), torch.from_numpy(TARGET), torch.from_numpy(known), SCALE
+        torch.from_numpy(queries),
+        torch.from_numpy(products),
+        torch.from_numpy(TARGET),
+        torch.from_numpy(known),
+        SCALE,
     )
 
 
@@ -66,7 +72,11 @@ def test_the_other_direction_counts_half() -> None:
     """One product for all queries: finding it is trivial, so only its finding its queries is left."""
     queries, target, known = unit(3, 5, 5), np.zeros(3, dtype=np.int64), np.zeros((3, 1), dtype=bool)
     found = in_batch_softmax(
-        torch.from_numpy(queries), torch.from_numpy(PRODUCTS[:1]), torch.from_numpy(target), torch.from_numpy(known), SCALE
+        torch.from_numpy(queries),
+        torch.from_numpy(PRODUCTS[:1]),
+        torch.from_numpy(target),
+        torch.from_numpy(known),
+        SCALE,
     ).item()
     assert found == pytest.approx(reference(queries, PRODUCTS[:1], target, known), rel=1e-5)
     assert found > 0.1
@@ -76,7 +86,9 @@ TEXT_VIEW, IMAGE_VIEW = unit(4, 5, seed=8), unit(4, 5, seed=9)
 
 
 def whole_loss(has_text: list[bool], has_image: list[bool], weight: float) -> float:
-    views = ProductViews(*map(torch.from_numpy, (PRODUCTS, np.full((4, 2), 0.5, np.float32), TEXT_VIEW, IMAGE_VIEW)))
+    views = ProductViews(
+        *map(torch.from_numpy, (PRODUCTS, np.full((4, 2), 0.5, np.float32), TEXT_VIEW, IMAGE_VIEW))
+    )
     flags = (torch.tensor(has_text), torch.tensor(has_image))
     rest = (torch.from_numpy(TARGET), torch.from_numpy(KNOWN), SCALE, weight)
     return two_tower_loss(torch.from_numpy(QUERIES), views, *flags, *rest).item()

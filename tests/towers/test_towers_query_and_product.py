@@ -27,7 +27,9 @@ def picture(seed: int, views: int = 1) -> Tensor:
     return torch.randint(0, 256, (1, views, SIZE, SIZE, 3), dtype=torch.uint8, generator=generator)
 
 
-def embed(tower: ProductTower, ids: Tensor, pixels: Tensor, has_text: Tensor, has_image: Tensor) -> tuple[Tensor, Tensor]:
+def embed(
+    tower: ProductTower, ids: Tensor, pixels: Tensor, has_text: Tensor, has_image: Tensor
+) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         return tower(ids, torch.ones_like(ids), pixels, has_text, has_image)
 
@@ -55,7 +57,11 @@ def test_a_product_is_a_unit_vector_that_padding_and_neighbours_do_not_move(towe
     pixels = torch.cat([picture(1), picture(2), torch.zeros_like(picture(1))])
     with torch.no_grad():
         vectors, all_weights = tower(
-            ids, mask, pixels, torch.tensor([[True], [True], [False]]), torch.tensor([[True], [True], [False]])
+            ids,
+            mask,
+            pixels,
+            torch.tensor([[True], [True], [False]]),
+            torch.tensor([[True], [True], [False]]),
         )
     assert_same(vectors.norm(dim=1), torch.ones(3))
     assert_same(vectors[:1], alone)

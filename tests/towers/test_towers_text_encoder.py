@@ -59,7 +59,11 @@ def test_words_and_their_order_do_move_it(encoder: TextEncoder) -> None:
 
 @pytest.mark.parametrize(
     ("trainable", "free"),
-    [(0, {"tokens", "places", "input_norm", "blocks.0", "blocks.1"}), (1, {"blocks.1"}), (2, {"blocks.0", "blocks.1"})],
+    [
+        (0, {"tokens", "places", "input_norm", "blocks.0", "blocks.1"}),
+        (1, {"blocks.1"}),
+        (2, {"blocks.0", "blocks.1"}),
+    ],
 )
 def test_freezing_fixes_the_embeddings_and_the_lower_layers(trainable: int, free: set[str]) -> None:
     encoder = TextEncoder(CONFIG)

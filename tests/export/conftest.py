@@ -1,0 +1,36 @@
+"""One real export for the whole session: each of torch's exports takes seconds."""
+
+from pathlib import Path
+
+import pytest
+from support.tiny_shop import tiny_checkpoint
+
+from export.onnx_export import TowerGraph, export_onnx, tower_graphs
+from towers.checkpoint import Checkpoint
+
+
+@pytest.fixture(scope="session")
+def checkpoint() -> Checkpoint:
+    return tiny_checkpoint()
+
+
+@pytest.fixture(scope="session")
+def query_graph(checkpoint: Checkpoint) -> TowerGraph:
+    return tower_graphs(checkpoint)[0]
+
+
+@pytest.fixture(scope="session")
+def product_graph(checkpoint: Checkpoint) -> TowerGraph:
+    return tower_graphs(checkpoint)[1]
+
+
+@pytest.fixture(scope="session")
+def exported(
+    query_graph: TowerGraph, product_graph: TowerGraph, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The ONNX file of each tower by its name; do not write to them."""
+    folder = tmp_path_factory.mktemp("exported")
+    files = {graph.name: folder / f"{graph.name}.onnx" for graph in (query_graph, product_graph)}
+    for graph in (query_graph, product_graph):
+        export_onnx(graph, files[graph.name])
+    return files

@@ -1,0 +1,109 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from support.fake_gateway import FakeGateway
+
+from catalog.held_out import is_held_out
+from catalog.schema import Product
+from catalog.writers import write_catalogue
+from faults import CatalogueError, Mismatch, Unavailable
+from vitrine import evaluate
+from vitrine.catalogues import Split, open_catalogue
+from vitrine.evaluate import indexed_products, report_table, run_evaluation
+
+
+@pytest.mark.parametrize(("products", "split"), [(10, Split.ALL), (7, Split.TRAINING), (3, Split.HELD_OUT)])
+def test_the_part_that_was_indexed_is_recognised(split_shop: Path, products: int, split: Split) -> None:
+    found = indexed_products(FakeGateway(products=products), split_shop)  # type: ignore[arg-type]
+    assert found.ids == open_catalogue(split_shop, split).ids
+
+
+def test_another_catalogue_than_the_indexed_one_is_refused_with_both_counts(split_shop: Path) -> None:
+    with pytest.raises(Mismatch) as caught:
+        indexed_products(FakeGateway(products=99), split_shop)  # type: ignore[arg-type]
+    assert caught.value.expected == 99
+    assert caught.value.found == {"all": 10, "training": 7, "held-out": 3}
+    assert "20261120T101500Z-3f9a1c" in str(caught.value)
+
+
+def test_a_catalogue_without_held_out_products_is_refused_the_same_way(tmp_path: Path) -> None:
+    style = next(name for name in (f"s{number}" for number in range(99)) if not is_held_out(name))
+    write_catalogue(tmp_path, [Product("p", title="mug", style_group=style)], [])
+    with pytest.raises(Mismatch) as caught:
+        indexed_products(FakeGateway(products=99), tmp_path)  # type: ignore[arg-type]
+    assert caught.value.found == {"all": 1, "training": 1, "held-out": 0}
+
+
+def test_a_gateway_without_a_release_is_not_ready_to_be_measured(split_shop: Path) -> None:
+    with pytest.raises(Unavailable, match="serves no release"):
+        indexed_products(FakeGateway(products=None), split_shop)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> FakeGateway:
+    hits = {
+        "red mug": [("mug-blue", 0.9), ("mug-red", 0.8), ("lamp-red", 0.7)],
+        "lamp": [("lamp-red", 0.9), ("lamp-green", 0.8), ("lamp-blue", 0.7), ("lamp-white", 0.6)],
+    }
+    gateway = FakeGateway(hits)
+    monkeypatch.setattr(evaluate, "RetrievalClient", gateway)
+    return gateway
+
+
+def test_every_query_is_asked_once_for_a_hundred_products_past_the_cache(
+    shop: Path, gateway: FakeGateway
+) -> None:
+    run_evaluation("gateway.test:1", shop)
+    assert gateway.address == "gateway.test:1"
+    assert sorted(asked["text"] for asked in gateway.asked) == ["lamp", "red mug"]
+    assert {(asked["k"], asked["bypass_cache"]) for asked in gateway.asked} == {(100, True)}
+
+
+@pytest.mark.usefixtures("gateway")
+def test_the_last_line_is_the_report_as_json(vitrine, shop: Path) -> None:
+    done = vitrine("evaluate", "--catalog", shop, "--address", "gateway.test:1")
+    assert done.code == 0
+    report = json.loads(done.out.splitlines()[-1])
+    assert report["queries"] == 2
+    assert report["rr_at_10"] == 1.0
+    assert report["recall_at_100"] == 1.0
+    # Gains 1 and 3 at places 1 and 2, the other way round would be best: (1 + 3/log2(3)) / (3 + 1/log2(3)).
+    assert report["by_kind"]["colour"]["ndcg_at_10"] == pytest.approx(
+        (1 + 3 / 1.58496) / (3 + 1 / 1.58496), abs=1e-4
+    )
+    assert report["by_kind"]["category"]["ndcg_at_10"] == 1.0
+    assert report["by_kind"]["category"]["queries"] == 1
+    table = done.err.split()
+    assert {"all", "colour", "category"} <= set(table)
+
+
+def test_only_the_indexed_part_is_the_corpus(split_shop: Path, gateway: FakeGateway) -> None:
+    held_out = open_catalogue(split_shop, Split.HELD_OUT)
+    gateway.products = 3
+    gateway.hits = {"mug": [(held_out.ids[0], 0.9)]}
+    report = run_evaluation("gateway.test:1", split_shop)
+    assert report.overall.recall_at_100 == 1.0  # the trained product of the judgements cannot be found here
+
+
+def test_queries_of_ones_own_are_taken(shop: Path, gateway: FakeGateway, tmp_path: Path) -> None:
+    (tmp_path / "q.csv").write_text("query_id,kind,query\n7,[/]mine,lamp\n")
+    (tmp_path / "r.csv").write_text("query_id,product_id,grade\n7,lamp-red,2\n")
+    report = run_evaluation("gateway.test:1", shop, tmp_path / "q.csv", tmp_path / "r.csv")
+    assert [asked["text"] for asked in gateway.asked] == ["lamp"]
+    assert list(report.by_kind) == ["[/]mine"]
+    assert report_table(report).row_count == 2
+    out = io.StringIO()
+    Console(file=out, width=100).print(report_table(report))
+    assert "[/]mine" in out.getvalue()
+
+
+def test_a_catalogue_without_judgements_is_refused_before_anything_is_asked(
+    split_shop: Path, gateway: FakeGateway
+) -> None:
+    (split_shop / "qrels.csv").unlink()
+    with pytest.raises(CatalogueError, match=r"qrels\.csv"):
+        run_evaluation("gateway.test:1", split_shop)
+    assert gateway.asked == []

@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+from support.exported_pairs import make_record, tiny_tokenizer
+from support.tiny_shop import tiny_recipe
+
+from catalog.readers import read_catalogue
+from towers.checkpoint import load_checkpoint
+from towers.recipe import Recipe
+from vitrine.export_towers import run_export
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    fields = tiny_recipe(training={"steps": 3}).model_dump(mode="json")
+    sections = {name: fields.pop(name) for name in ("text", "image", "training")}
+    lines = [f"{name} = {value!r}" for name, value in fields.items()]
+    for section, values in sections.items():
+        lines.append(f"[{section}]")
+        lines += [
+            f"{name} = {str(value).lower() if isinstance(value, bool) else repr(value)}"
+            for name, value in values.items()
+        ]
+    (tmp_path / "tiny.toml").write_text("\n".join(lines))
+    return tmp_path / "tiny.toml"
+
+
+def test_a_shop_becomes_a_checkpoint_that_knows_where_it_comes_from(
+    vitrine, shop: Path, recipe: Path, tmp_path: Path
+) -> None:
+    done = vitrine("train", "--catalog", shop, "--recipe", recipe, "--out", tmp_path / "towers")
+    assert done.code == 0, done.err
+    assert "checkpoint in" in done.err
+    checkpoint = load_checkpoint(tmp_path / "towers")
+    assert checkpoint.recipe == Recipe.model_validate(tiny_recipe(training={"steps": 3}))
+    origin = checkpoint.provenance
+    assert origin.command == f"vitrine train --catalog {shop} --recipe {recipe} --out {tmp_path / 'towers'}"
+    assert origin.catalogue_fingerprint == read_catalogue(shop).fingerprint()
+    assert (origin.products, origin.clicked_pairs, origin.split) == (12, 24, "all")
+
+
+def test_another_folder_is_not_overwritten(vitrine, shop: Path, recipe: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "thesis.doc").write_text("years of work")
+    done = vitrine("train", "--catalog", shop, "--recipe", recipe, "--out", tmp_path / "notes")
+    assert done.code == 2
+    assert "--out" in done.err
+    assert (tmp_path / "notes" / "thesis.doc").read_text() == "years of work"
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--catalog", "nowhere", "--out", "x"), "nowhere"),
+        (("--catalog", "shop", "--out", "x", "--recipe", "unheard-of"), "unheard-of"),
+        (("--catalog", "shop", "--out", "x", "--split", "some"), "some"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(vitrine, arguments: tuple[str, ...], said: str) -> None:
+    done = vitrine("train", *arguments)
+    assert done.code == 2
+    assert said in done.err
+    assert not Path("x").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "known"), [("--target", "tpu", "cpu"), ("--precision", "int2", "fp32")]
+)
+def test_an_unknown_target_or_precision_lists_the_known_ones(
+    vitrine, option: str, value: str, known: str
+) -> None:
+    done = vitrine("export", "somewhere", option, value)
+    assert done.code == 2
+    assert option in done.err
+    assert value in done.err
+    assert known in done.err
+
+
+def test_exporting_what_is_no_checkpoint_is_refused(vitrine, tmp_path: Path) -> None:
+    done = vitrine("export", tmp_path)
+    assert done.code == 2
+    assert "vitrine train" in done.err
+    assert not Path("model_repository").exists()
+
+
+def test_the_gates_are_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    records = [make_record(tower, tiny_tokenizer(), version=4) for tower in ("query_tower", "product_tower")]
+    monkeypatch.setattr("vitrine.export_towers.load_checkpoint", lambda path: path)
+    monkeypatch.setattr("vitrine.export_towers.export_checkpoint", lambda *_, **__: records)
+    run_export(tmp_path, tmp_path / "repository")
+    said = capsys.readouterr().err
+    assert "query_tower version 4: c 1.0000000" in said
+    assert "product_tower version 4" in said
