@@ -57,7 +57,7 @@ def export_checkpoint(
             gated.append((graph, path, _gate(checkpoint, graph, path, texts)))
         version = next_version(repository)
         pair = [
-            (_record(checkpoint, graph, version, path, report, command), path)
+            (_record(checkpoint, graph, path, report, version, command), path)
             for graph, path, report in gated
         ]
         write_pair(repository, pair, checkpoint.towers.tokenizer.to_bytes())

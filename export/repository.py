@@ -6,6 +6,7 @@ Triton never meets half a version, and what serves is never touched.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import string
 import tempfile
@@ -69,12 +70,20 @@ def write_pair(repository: Path, towers: Sequence[tuple[ExportRecord, Path]], to
         StorageFailed: the disk refused; neither version is there.
     """
     written: list[Path] = []
+    configs = [version_folder(repository, record).parent / "config.pbtxt" for record, _ in towers]
+    before = {path: path.read_bytes() for path in configs if path.is_file()}
     try:
         for record, onnx_file in towers:
             written.append(write_version(repository, record, onnx_file, tokenizer))
     except BaseException:
         for folder in written:
             shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # a configuration must not name a version that is gone
+            for path in configs:
+                if path in before:
+                    write_atomically(path, before[path])
+                else:
+                    path.unlink(missing_ok=True)
         raise
 
 

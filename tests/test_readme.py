@@ -17,6 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 LINKED = (".venv", ".venv-triton", "Makefile", "scripts", "locks", "pyproject.toml")
 PORTS = ("PORT", "METRICS_PORT", "TRITON_GRPC_PORT", "TRITON_METRICS_PORT", "VALKEY_PORT")
 STOP_WITHIN_S = 10
+SHARED_MEMORY = Path("/dev/shm")
 NOT_RUN_HERE = {"make test": "it would run this test again"}
 
 
@@ -25,7 +26,10 @@ def commands() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
@@ -53,7 +57,7 @@ def test_every_command_works(checkout):
     before = waiting[: waiting.index("make serve")]
     after = waiting[waiting.index("make serve") + 1 :]
     outputs = {command: run(command, checkout, environment) for command in before}
-    shared_memory = set(os.listdir("/dev/shm"))
+    shared_memory = set(SHARED_MEMORY.iterdir())
     log = (checkout / "serve.log").open("w+")
     serve = subprocess.Popen(
         ["make", "serve"], cwd=checkout, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -69,7 +73,7 @@ def test_every_command_works(checkout):
         log.close()
     assert took < STOP_WITHIN_S, f"make serve took {took:.1f} s to stop"
     assert not [line for line in processes() if str(checkout) in line]
-    assert set(os.listdir("/dev/shm")) <= shared_memory
+    assert set(SHARED_MEMORY.iterdir()) <= shared_memory
     check_outputs(outputs)
 
 
@@ -88,7 +92,14 @@ def check_outputs(outputs: dict[str, str]) -> None:
 
 def run(command: str, cwd: Path, environment: dict[str, str]) -> str:
     done = subprocess.run(
-        command, shell=True, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900, check=False
+        command,
+        shell=True,
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout

@@ -16,6 +16,7 @@ from pathlib import Path
 import grpc
 import pytest
 from support.processes import eventually
+from support.repository import write_tower
 
 from faults import Unavailable
 from retrieval_gateway.api.generated import release_service_pb2 as release_pb
@@ -233,6 +234,22 @@ def test_a_release_whose_parts_do_not_match_is_refused(stack, gateway, copy_of_s
     assert "Fix: " in errors()[-1]
     assert gateway.client.search("glass").release_id == stack.first.release_id
     assert gateway.client.ready()
+
+
+@pytest.mark.parametrize("damage", [edit_a_byte, claim_other_preprocessing], ids=lambda one: one.__name__)
+def test_activating_a_broken_release_over_grpc_leaves_the_store_as_it_was(stack, copy_of_second, damage):
+    damage(copy_of_second, stack)
+    with (
+        stack.gateway(VITRINE_RELEASE_ADMIN="true") as admin,
+        grpc.insecure_channel(admin.address) as channel,
+    ):
+        request = release_pb.ActivateReleaseRequest(release_id=copy_of_second.name)
+        with pytest.raises(grpc.RpcError) as refused:
+            ReleaseServiceStub(channel).ActivateRelease(request, timeout=20)
+        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert "parts disagree: expected" in refused.value.details()
+        assert stack.store.active_id() == stack.first.release_id
+        assert admin.client.search("glass").release_id == stack.first.release_id
 
 
 @pytest.fixture
