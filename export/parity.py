@@ -67,6 +67,10 @@ def feed_of(rows: Sequence[Sample], inputs: Sequence[str], views: int) -> Feed:
     pixels[:, 0] = [row.pixels for row in rows]
     has_image = np.zeros((len(rows), views), dtype=np.bool_)
     has_image[:, 0] = [row.has_image for row in rows]
+    # Some rows show further pictures, upside down ones, so that every slot is compared.
+    for place, row in enumerate(rows):
+        if row.has_image and len(row.ids) % 2:
+            pixels[place, 1:], has_image[place, 1:] = row.pixels[::-1], True
     has_text = np.array([[row.has_text] for row in rows])
     tensors: Feed = {
         "input_ids": ids,

@@ -13,13 +13,11 @@ from catalog.preprocessing import preprocessing_hash
 from export.onnx_export import TowerGraph, export_onnx, tower_graphs
 from export.parity import check_parity, samples
 from export.repository import write_pair
+from export.targets import PRECISIONS, TARGETS
 from releases.export_record import MODEL_FILE, ExportRecord, next_version
 from releases.manifest import GateReport
 from releases.verify import hash_file
 from towers.checkpoint import Checkpoint
-
-TARGETS = ("cpu",)
-PRECISIONS = ("fp32",)
 
 
 def export_checkpoint(

@@ -31,6 +31,7 @@ _STORAGE_FIXES = {
     errno.EROFS: _MAKE_WRITABLE,
     errno.EACCES: _MAKE_WRITABLE,
     errno.EPERM: _MAKE_WRITABLE,
+    errno.ENOTDIR: "name a folder: something on the path is a file.",
     errno.EIO: "look at the disk's health, or choose another store, then run again.",
 }
 _LOCK_POLL_S = 0.02

@@ -28,6 +28,7 @@ class ReleaseInfo:
     target: str | None
     bytes: int | None
     command: str | None
+    catalogue_fingerprint: str | None = None
     problem: str | None = None
 
 
@@ -47,4 +48,5 @@ def describe(folder: Path, *, active: bool) -> ReleaseInfo:
         target=manifest.engine.target,
         bytes=sum(part.bytes for part in manifest.files.values()),
         command=manifest.command,
+        catalogue_fingerprint=manifest.catalogue.fingerprint,
     )

@@ -6,6 +6,7 @@ and because a refusal must come with a status and a time to come back.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from faults import Overloaded, Unavailable
 from retrieval_gateway.metrics import Metrics
 
 _RETRY_AFTER_S = 0.1
+_IDLE_POLL_S = 0.02
 
 
 class Admission:
@@ -53,3 +55,8 @@ class Admission:
     def drain(self) -> None:
         """Refuses new requests from now on; those in work go on."""
         self._draining = True
+
+    async def idle(self) -> None:
+        """Returns when no request is in work."""
+        while self._in_work:
+            await asyncio.sleep(_IDLE_POLL_S)

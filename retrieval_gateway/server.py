@@ -41,6 +41,7 @@ log = structlog.get_logger(__name__)
 _SERVICES = (retrieval_service.SERVICE, release_service.SERVICE)
 _MESSAGE_MARGIN = 64 * 1024
 _CONTROL_TIMEOUT_S = 30.0
+_LAST_BYTES_S = 0.2
 # A restarted Triton should be found at once, not after gRPC's usual back-off of up to two minutes.
 _CHANNEL_OPTIONS = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
 
@@ -172,7 +173,10 @@ async def _drain(server: grpc.aio.Server, state: Health, admission: Admission, d
     """NOT_SERVING first, then no new requests, then the listener; requests in work may finish."""
     await state.stop_serving()
     admission.drain()
-    await server.stop(drain_s)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(admission.idle(), drain_s)
+    # Health's watchers never leave by themselves; what else is open now is on its way out.
+    await server.stop(_LAST_BYTES_S)
 
 
 async def serve(settings: GatewaySettings) -> None:

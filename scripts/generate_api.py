@@ -10,6 +10,7 @@ land in our command-line package ``vitrine``: the modules are put side by side i
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 import tempfile
@@ -29,6 +30,8 @@ def generate(out: Path) -> dict[str, str]:
     """Runs protoc into ``out`` and returns file name -> text as they belong into TARGET."""
     well_known = resources.files("grpc_tools") / "_proto"
     sources = sorted(str(path.relative_to(PROTOS)) for path in (PROTOS / PACKAGE).glob("*.proto"))
+    # protoc looks for its plugins on PATH; ours lie beside this interpreter.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     plugins = [f"--{kind}={out}" for kind in ("python_out", "grpc_python_out", "mypy_out", "mypy_grpc_out")]
     if protoc.main(["protoc", f"-I{PROTOS}", f"-I{well_known}", *plugins, *sources]) != 0:
         raise SystemExit("protoc failed")

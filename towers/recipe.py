@@ -9,9 +9,17 @@ from __future__ import annotations
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from faults import InvalidInput, NotFound
 
@@ -36,6 +44,12 @@ class TextRecipe(_Part):
         ge=0,
         description="tune only this many layers from the top, the rest stays; 0: tune all; with minilm only",
     )
+
+    @model_validator(mode="after")
+    def _trains_what_it_starts(self) -> Self:
+        if self.initialise == "scratch" and self.trainable_layers:
+            raise ValueError("trainable_layers needs a pretrained encoder: from scratch all are trained")
+        return self
 
     @field_validator("heads")
     @classmethod

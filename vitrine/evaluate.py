@@ -45,7 +45,7 @@ def run_evaluation(
     """Asks every query for its 100 best products, past the cache, and measures the answers.
 
     Raises:
-        Mismatch: the serving release holds other products than the catalogue.
+        Mismatch: the serving release was made of another catalogue.
         Unavailable: the gateway does not answer.
     """
     asked = read_queries(queries or folder / "queries.csv")
@@ -62,24 +62,27 @@ def run_evaluation(
 
 
 def indexed_products(client: RetrievalClient, folder: Path) -> Catalogue:
-    """Returns the part of a catalogue that the serving release holds: all of it or a split.
+    """Returns the part of a catalogue that the serving release was made of: all of it or a split.
 
     Raises:
-        Mismatch: no split of the catalogue has as many products as the release.
+        Mismatch: the release was made of another catalogue.
+        Unavailable: no release serves.
     """
     serving = [release for release in client.releases() if release.serving]
     if not serving:
         raise Unavailable("the gateway serves no release", field="gateway", value=client.address)
-    whole, counts = read_catalogue(folder), {}
+    wanted = serving[0].catalogue_fingerprint
+    whole = read_catalogue(folder)
+    found = {}
     for split in Split:
         part = part_of(whole, split)
-        if len(part) == serving[0].products:
+        found[str(split)] = f"{part.fingerprint()[:12]}, {len(part)} products"
+        if part.fingerprint() == wanted:
             return part
-        counts[str(split)] = len(part)
     raise Mismatch(
-        f"products of release {serving[0].release_id}",
-        expected=serving[0].products,
-        found=counts,
+        f"catalogue of release {serving[0].release_id}",
+        expected=f"{wanted[:12]}, {serving[0].products} products",
+        found=found,
         fix=f"Index {folder}, or name the catalogue that was indexed.",
     )
 

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from export.pipeline import PRECISIONS, TARGETS, export_checkpoint
+from export.targets import PRECISIONS, TARGETS
 from faults import InvalidInput
-from towers.checkpoint import load_checkpoint
 from vitrine.local import LocalSettings
 from vitrine.terminal import command_line, console
 
@@ -30,6 +29,9 @@ def export_towers(
 
 def run_export(checkpoint: Path, repository: Path) -> None:
     """Exports with the console's status line and prints the gates."""
+    from export.pipeline import export_checkpoint  # here: see vitrine.train
+    from towers.checkpoint import load_checkpoint
+
     with console.status("exporting") as status:
         records = export_checkpoint(
             load_checkpoint(checkpoint),

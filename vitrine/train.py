@@ -7,10 +7,7 @@ from typing import Annotated
 
 import typer
 
-from towers.checkpoint import Checkpoint, Provenance, save_checkpoint
 from towers.recipe import load_recipe, recipe_names
-from towers.training import Step
-from towers.training import train as train_towers
 from vitrine.catalogues import Split, clicks_of, decode, open_catalogue
 from vitrine.terminal import command_line, console, progress
 
@@ -29,6 +26,11 @@ def train(
     ] = False,
 ) -> None:
     """Trains a query tower and a product tower."""
+    # Here: the commands that only serve must work, and start fast, without torch.
+    from towers.checkpoint import Checkpoint, Provenance, save_checkpoint
+    from towers.training import Step
+    from towers.training import train as train_towers
+
     chosen = load_recipe(recipe)
     products = open_catalogue(catalog, split)
     clicks = clicks_of(catalog, products, chosen.training.seed)

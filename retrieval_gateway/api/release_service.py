@@ -42,6 +42,7 @@ def release_service(
                         products=info.products or 0,
                         serving=info.release_id == follower.serving_id,
                         active=info.active,
+                        catalogue_fingerprint=info.catalogue_fingerprint or "",
                     )
                     for info in infos
                 ]

@@ -1,5 +1,7 @@
 """Admission: a bound on the work at once, and an end of it."""
 
+import asyncio
+
 import pytest
 
 from faults import Overloaded, Unavailable
@@ -29,11 +31,15 @@ def test_one_more_than_the_limit_is_refused_and_told_when_to_return():
     assert metrics.registry.get_sample_value("vitrine_requests_in_flight") == 0
 
 
-def test_draining_refuses_the_new_and_lets_the_old_finish():
+async def test_draining_refuses_the_new_and_lets_the_old_finish():
     metrics = Metrics()
     admission = Admission(5, metrics)
     with admission.admit():
         admission.drain()
         with pytest.raises(Unavailable, match="shutting down"):
             admission.admit().__enter__()
+        idle = asyncio.create_task(admission.idle())
+        await asyncio.sleep(0.1)
+        assert not idle.done()
+    await asyncio.wait_for(idle, 5)
     assert metrics.registry.get_sample_value("vitrine_requests_in_flight") == 0

@@ -161,6 +161,24 @@ async def test_the_loop_survives_broken_releases_and_finds_the_mended_one(bench,
     assert "20200101T000000Z-abcdef" in "".join(capsys.readouterr())
 
 
+async def test_every_new_reason_is_said_once(bench, capsys):
+    said = []
+
+    def count(text: str) -> int:
+        said.append("".join(capsys.readouterr()))
+        return "".join(said).count(text)
+
+    bench.shop.triton.away = True
+    bench.store.activate(bench.first)
+    async with bench.running():
+        await until(lambda: bench.loads("failed") > 2)
+        assert count("failed to connect") == 1
+        bench.shop.triton.engines[1] = (77, 8)
+        bench.shop.triton.away = False
+        await until(lambda: count("probe of query_tower version 1"))
+    assert count("failed to connect") == 1
+
+
 async def test_the_first_release_may_come_before_triton_does(bench):
     bench.shop.triton.away = True
     bench.store.activate(bench.first)

@@ -161,7 +161,7 @@ def test_an_unknown_method_is_unimplemented(gateway):
 
 
 def test_a_full_gateway_refuses_with_a_time_to_come_back(stack):
-    slow = request(query=pb.Query(picture=plain_png(8000, 4999)))
+    slow = request(query=pb.Query(picture=plain_png(8000, 4998)))
     with (
         stack.gateway(VITRINE_MAX_CONCURRENT_REQUESTS="1") as small,
         grpc.insecure_channel(small.address) as channel,

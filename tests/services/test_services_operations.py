@@ -79,13 +79,17 @@ class Watch:
         self._thread.join()
 
 
+def slow(number: int) -> pb.SearchRequest:
+    """A search of about a second, another one for each number."""
+    return pb.SearchRequest(query=pb.Query(picture=plain_png(8000, 4900 + number)))
+
+
 def test_sigterm_lets_the_searches_in_work_finish(stack, observed):
-    slow = pb.SearchRequest(query=pb.Query(picture=plain_png(8000, 4999)))
     with stack.gateway() as gateway, grpc.insecure_channel(gateway.address) as channel:
         watch = Watch(channel)
         search = RetrievalServiceStub(channel).Search
         assert eventually(lambda: watch.states == [States.SERVING])
-        in_work = [search.future(slow, timeout=20) for _ in range(2)]
+        in_work = [search.future(slow(number), timeout=20) for number in (1, 2)]
         assert eventually(lambda: gateway.metric("vitrine_requests_in_flight") == 2)
         began = time.monotonic()
         os.kill(gateway.service.pid, signal.SIGTERM)
@@ -97,19 +101,18 @@ def test_sigterm_lets_the_searches_in_work_finish(stack, observed):
             assert call.result().product_ids
         assert eventually(lambda: not gateway.service.alive(), 10)
         observed(f"ended {time.monotonic() - began:.1f} s after SIGTERM, with 2 searches in work")
-        assert gateway.service.exit_code == 0
+        assert gateway.exit_code == 0
         watch.close()
 
 
 def test_a_search_that_outlasts_the_drain_is_ended(stack):
-    slow = pb.SearchRequest(query=pb.Query(picture=plain_png(8000, 4999)))
     with stack.gateway(VITRINE_DRAIN_S="0") as gateway, grpc.insecure_channel(gateway.address) as channel:
-        call = RetrievalServiceStub(channel).Search.future(slow, timeout=20)
+        call = RetrievalServiceStub(channel).Search.future(slow(3), timeout=20)
         assert eventually(lambda: gateway.metric("vitrine_requests_in_flight") == 1)
         os.kill(gateway.service.pid, signal.SIGTERM)
         assert call.exception(timeout=20).code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
         assert eventually(lambda: not gateway.service.alive(), 10)
-        assert gateway.service.exit_code == 0
+        assert gateway.exit_code == 0
 
 
 @pytest.mark.parametrize("variable", ["VITRINE_PORT", "VITRINE_METRICS_PORT"])

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from catalog.catalogue import Catalogue
 from retrieval_gateway.api.generated import release_service_pb2, retrieval_service_pb2
 
 Reply = retrieval_service_pb2.SearchResponse
@@ -30,14 +31,14 @@ class FakeGateway:
 
     Args:
         hits: by query, what is found; nothing for others.
-        products: of the serving release; None: no release serves.
+        indexed: what the serving release was made of; None: no release serves.
     """
 
     def __init__(
-        self, hits: dict[str, list[tuple[str, float]]] | None = None, products: int | None = 12
+        self, hits: dict[str, list[tuple[str, float]]] | None = None, indexed: Catalogue | None = None
     ) -> None:
         self.hits = hits or {}
-        self.products = products
+        self.indexed = indexed
         self.address = ""
         self.asked: list[dict[str, Any]] = []
         self.closed = False
@@ -62,9 +63,13 @@ class FakeGateway:
 
     def releases(self) -> list[release_service_pb2.Release]:
         old = release_service_pb2.Release(release_id="20260101T000000Z-000000", products=99)
-        if self.products is None:
+        if self.indexed is None:
             return [old]
         serving = release_service_pb2.Release(
-            release_id="20261120T101500Z-3f9a1c", products=self.products, serving=True, active=True
+            release_id="20261120T101500Z-3f9a1c",
+            products=len(self.indexed),
+            catalogue_fingerprint=self.indexed.fingerprint(),
+            serving=True,
+            active=True,
         )
         return [serving, old]

@@ -166,6 +166,11 @@ class Gateway:
         self.client.close()
         self.service.stop(5.0)
 
+    @property
+    def exit_code(self) -> int | None:
+        """Of the ended process."""
+        return self.service._process.poll()
+
     def metric(self, name: str, **labels: str) -> float:
         """One value of the Prometheus page; 0 where it is not there yet."""
         with urlopen(f"http://{self.settings.host}:{self.settings.metrics_port}/metrics", timeout=5) as page:

@@ -6,7 +6,9 @@ import pytest
 from rich.console import Console
 from support.fake_gateway import FakeGateway
 
+from catalog.catalogue import Catalogue
 from catalog.held_out import is_held_out
+from catalog.readers import read_catalogue
 from catalog.schema import Product
 from catalog.writers import write_catalogue
 from faults import CatalogueError, Mismatch, Unavailable
@@ -15,40 +17,55 @@ from vitrine.catalogues import Split, open_catalogue
 from vitrine.evaluate import indexed_products, report_table, run_evaluation
 
 
-@pytest.mark.parametrize(("products", "split"), [(10, Split.ALL), (7, Split.TRAINING), (3, Split.HELD_OUT)])
-def test_the_part_that_was_indexed_is_recognised(split_shop: Path, products: int, split: Split) -> None:
-    found = indexed_products(FakeGateway(products=products), split_shop)  # type: ignore[arg-type]
-    assert found.ids == open_catalogue(split_shop, split).ids
+@pytest.mark.parametrize("split", list(Split))
+def test_the_part_that_was_indexed_is_recognised(split_shop: Path, split: Split) -> None:
+    indexed = open_catalogue(split_shop, split)
+    found = indexed_products(FakeGateway(indexed=indexed), split_shop)  # type: ignore[arg-type]
+    assert found.ids == indexed.ids
 
 
-def test_another_catalogue_than_the_indexed_one_is_refused_with_both_counts(split_shop: Path) -> None:
+@pytest.fixture
+def another(tmp_path: Path) -> Catalogue:
+    """As many products as the split shop has, but other ones."""
+    folder = tmp_path / "another"
+    write_catalogue(folder, [Product(f"x{number}", title="x") for number in range(10)], [])
+    return read_catalogue(folder)
+
+
+def test_another_catalogue_than_the_indexed_one_is_refused_with_both(
+    split_shop: Path, another: Catalogue
+) -> None:
     with pytest.raises(Mismatch) as caught:
-        indexed_products(FakeGateway(products=99), split_shop)  # type: ignore[arg-type]
-    assert caught.value.expected == 99
-    assert caught.value.found == {"all": 10, "training": 7, "held-out": 3}
+        indexed_products(FakeGateway(indexed=another), split_shop)  # type: ignore[arg-type]
+    assert caught.value.expected == f"{another.fingerprint()[:12]}, 10 products"
+    assert [text.partition(", ")[2] for text in caught.value.found.values()] == [
+        f"{count} products" for count in (10, 7, 3)
+    ]
     assert "20261120T101500Z-3f9a1c" in str(caught.value)
 
 
-def test_a_catalogue_without_held_out_products_is_refused_the_same_way(tmp_path: Path) -> None:
+def test_a_catalogue_without_held_out_products_is_refused_the_same_way(
+    tmp_path: Path, another: Catalogue
+) -> None:
     style = next(name for name in (f"s{number}" for number in range(99)) if not is_held_out(name))
     write_catalogue(tmp_path, [Product("p", title="mug", style_group=style)], [])
     with pytest.raises(Mismatch) as caught:
-        indexed_products(FakeGateway(products=99), tmp_path)  # type: ignore[arg-type]
-    assert caught.value.found == {"all": 1, "training": 1, "held-out": 0}
+        indexed_products(FakeGateway(indexed=another), tmp_path)  # type: ignore[arg-type]
+    assert caught.value.found["held-out"].endswith(", 0 products")
 
 
 def test_a_gateway_without_a_release_is_not_ready_to_be_measured(split_shop: Path) -> None:
     with pytest.raises(Unavailable, match="serves no release"):
-        indexed_products(FakeGateway(products=None), split_shop)  # type: ignore[arg-type]
+        indexed_products(FakeGateway(), split_shop)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def gateway(monkeypatch: pytest.MonkeyPatch) -> FakeGateway:
+def gateway(monkeypatch: pytest.MonkeyPatch, shop: Path) -> FakeGateway:
     hits = {
         "red mug": [("mug-blue", 0.9), ("mug-red", 0.8), ("lamp-red", 0.7)],
         "lamp": [("lamp-red", 0.9), ("lamp-green", 0.8), ("lamp-blue", 0.7), ("lamp-white", 0.6)],
     }
-    gateway = FakeGateway(hits)
+    gateway = FakeGateway(hits, read_catalogue(shop))
     monkeypatch.setattr(evaluate, "RetrievalClient", gateway)
     return gateway
 
@@ -82,7 +99,7 @@ def test_the_last_line_is_the_report_as_json(vitrine, shop: Path) -> None:
 
 def test_only_the_indexed_part_is_the_corpus(split_shop: Path, gateway: FakeGateway) -> None:
     held_out = open_catalogue(split_shop, Split.HELD_OUT)
-    gateway.products = 3
+    gateway.indexed = held_out
     gateway.hits = {"mug": [(held_out.ids[0], 0.9)]}
     report = run_evaluation("gateway.test:1", split_shop)
     assert report.overall.recall_at_100 == 1.0  # the trained product of the judgements cannot be found here

@@ -88,8 +88,8 @@ def test_the_gates_are_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     records = [make_record(tower, tiny_tokenizer(), version=4) for tower in ("query_tower", "product_tower")]
-    monkeypatch.setattr("vitrine.export_towers.load_checkpoint", lambda path: path)
-    monkeypatch.setattr("vitrine.export_towers.export_checkpoint", lambda *_, **__: records)
+    monkeypatch.setattr("towers.checkpoint.load_checkpoint", lambda path: path)
+    monkeypatch.setattr("export.pipeline.export_checkpoint", lambda *_, **__: records)
     run_export(tmp_path, tmp_path / "repository")
     said = capsys.readouterr().err
     assert "query_tower version 4: c 1.0000000" in said

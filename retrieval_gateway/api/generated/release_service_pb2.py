@@ -24,27 +24,27 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*vitrine/retrieval/v1/release_service.proto\x12\x14vitrine.retrieval.v1\"d\n\x07Release\x12\x12\n\nrelease_id\x18\x01 \x01(\t\x12\x12\n\ncreated_at\x18\x02 \x01(\t\x12\x10\n\x08products\x18\x03 \x01(\x04\x12\x0f\n\x07serving\x18\x04 \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x05 \x01(\x08\"\x15\n\x13ListReleasesRequest\"G\n\x14ListReleasesResponse\x12/\n\x08releases\x18\x01 \x03(\x0b\x32\x1d.vitrine.retrieval.v1.Release\",\n\x16\x41\x63tivateReleaseRequest\x12\x12\n\nrelease_id\x18\x01 \x01(\t\"-\n\x17\x41\x63tivateReleaseResponse\x12\x12\n\nrelease_id\x18\x01 \x01(\t\"\x18\n\x16RollbackReleaseRequest\"-\n\x17RollbackReleaseResponse\x12\x12\n\nrelease_id\x18\x01 \x01(\t2\xd7\x02\n\x0eReleaseService\x12\x65\n\x0cListReleases\x12).vitrine.retrieval.v1.ListReleasesRequest\x1a*.vitrine.retrieval.v1.ListReleasesResponse\x12n\n\x0f\x41\x63tivateRelease\x12,.vitrine.retrieval.v1.ActivateReleaseRequest\x1a-.vitrine.retrieval.v1.ActivateReleaseResponse\x12n\n\x0fRollbackRelease\x12,.vitrine.retrieval.v1.RollbackReleaseRequest\x1a-.vitrine.retrieval.v1.RollbackReleaseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*vitrine/retrieval/v1/release_service.proto\x12\x14vitrine.retrieval.v1\"\x83\x01\n\x07Release\x12\x12\n\nrelease_id\x18\x01 \x01(\t\x12\x12\n\ncreated_at\x18\x02 \x01(\t\x12\x10\n\x08products\x18\x03 \x01(\x04\x12\x0f\n\x07serving\x18\x04 \x01(\x08\x12\x0e\n\x06\x61\x63tive\x18\x05 \x01(\x08\x12\x1d\n\x15\x63\x61talogue_fingerprint\x18\x06 \x01(\t\"\x15\n\x13ListReleasesRequest\"G\n\x14ListReleasesResponse\x12/\n\x08releases\x18\x01 \x03(\x0b\x32\x1d.vitrine.retrieval.v1.Release\",\n\x16\x41\x63tivateReleaseRequest\x12\x12\n\nrelease_id\x18\x01 \x01(\t\"-\n\x17\x41\x63tivateReleaseResponse\x12\x12\n\nrelease_id\x18\x01 \x01(\t\"\x18\n\x16RollbackReleaseRequest\"-\n\x17RollbackReleaseResponse\x12\x12\n\nrelease_id\x18\x01 \x01(\t2\xd7\x02\n\x0eReleaseService\x12\x65\n\x0cListReleases\x12).vitrine.retrieval.v1.ListReleasesRequest\x1a*.vitrine.retrieval.v1.ListReleasesResponse\x12n\n\x0f\x41\x63tivateRelease\x12,.vitrine.retrieval.v1.ActivateReleaseRequest\x1a-.vitrine.retrieval.v1.ActivateReleaseResponse\x12n\n\x0fRollbackRelease\x12,.vitrine.retrieval.v1.RollbackReleaseRequest\x1a-.vitrine.retrieval.v1.RollbackReleaseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'retrieval_gateway.api.generated.release_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RELEASE']._serialized_start=68
-  _globals['_RELEASE']._serialized_end=168
-  _globals['_LISTRELEASESREQUEST']._serialized_start=170
-  _globals['_LISTRELEASESREQUEST']._serialized_end=191
-  _globals['_LISTRELEASESRESPONSE']._serialized_start=193
-  _globals['_LISTRELEASESRESPONSE']._serialized_end=264
-  _globals['_ACTIVATERELEASEREQUEST']._serialized_start=266
-  _globals['_ACTIVATERELEASEREQUEST']._serialized_end=310
-  _globals['_ACTIVATERELEASERESPONSE']._serialized_start=312
-  _globals['_ACTIVATERELEASERESPONSE']._serialized_end=357
-  _globals['_ROLLBACKRELEASEREQUEST']._serialized_start=359
-  _globals['_ROLLBACKRELEASEREQUEST']._serialized_end=383
-  _globals['_ROLLBACKRELEASERESPONSE']._serialized_start=385
-  _globals['_ROLLBACKRELEASERESPONSE']._serialized_end=430
-  _globals['_RELEASESERVICE']._serialized_start=433
-  _globals['_RELEASESERVICE']._serialized_end=776
+  _globals['_RELEASE']._serialized_start=69
+  _globals['_RELEASE']._serialized_end=200
+  _globals['_LISTRELEASESREQUEST']._serialized_start=202
+  _globals['_LISTRELEASESREQUEST']._serialized_end=223
+  _globals['_LISTRELEASESRESPONSE']._serialized_start=225
+  _globals['_LISTRELEASESRESPONSE']._serialized_end=296
+  _globals['_ACTIVATERELEASEREQUEST']._serialized_start=298
+  _globals['_ACTIVATERELEASEREQUEST']._serialized_end=342
+  _globals['_ACTIVATERELEASERESPONSE']._serialized_start=344
+  _globals['_ACTIVATERELEASERESPONSE']._serialized_end=389
+  _globals['_ROLLBACKRELEASEREQUEST']._serialized_start=391
+  _globals['_ROLLBACKRELEASEREQUEST']._serialized_end=415
+  _globals['_ROLLBACKRELEASERESPONSE']._serialized_start=417
+  _globals['_ROLLBACKRELEASERESPONSE']._serialized_end=462
+  _globals['_RELEASESERVICE']._serialized_start=465
+  _globals['_RELEASESERVICE']._serialized_end=808
 # @@protoc_insertion_point(module_scope)

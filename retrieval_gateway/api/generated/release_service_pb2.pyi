@@ -27,6 +27,7 @@ class Release(_message.Message):
     PRODUCTS_FIELD_NUMBER: _builtins.int
     SERVING_FIELD_NUMBER: _builtins.int
     ACTIVE_FIELD_NUMBER: _builtins.int
+    CATALOGUE_FINGERPRINT_FIELD_NUMBER: _builtins.int
     release_id: _builtins.str
     created_at: _builtins.str
     """UTC, ISO 8601."""
@@ -35,6 +36,8 @@ class Release(_message.Message):
     """This gateway serves it."""
     active: _builtins.bool
     """The store names it as the active one."""
+    catalogue_fingerprint: _builtins.str
+    """SHA-256 of the catalogue that was indexed, in hex."""
     def __init__(
         self,
         *,
@@ -43,10 +46,11 @@ class Release(_message.Message):
         products: _builtins.int = ...,
         serving: _builtins.bool = ...,
         active: _builtins.bool = ...,
+        catalogue_fingerprint: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "created_at", b"created_at", "products", b"products", "release_id", b"release_id", "serving", b"serving"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "catalogue_fingerprint", b"catalogue_fingerprint", "created_at", b"created_at", "products", b"products", "release_id", b"release_id", "serving", b"serving"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -115,3 +115,10 @@ def test_masks_are_kept_up_to_their_bytes(table: ProductTable) -> None:
     assert masks.mask(Filter()) is None
     assert first is not None
     assert not first.flags.writeable
+
+
+def test_the_masks_of_a_small_catalogue_are_bounded_in_number_too(table: ProductTable) -> None:
+    masks = FilterMasks(table)
+    for number in range(1500):
+        masks.mask(Filter((Range("price", number),)))
+    assert len(masks) < 1500
