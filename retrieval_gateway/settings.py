@@ -48,8 +48,8 @@ class GatewaySettings(BaseSettings):
     default_timeout_s: float = Field(
         default=2.0,
         gt=0,
-        description="Deadline of a request that comes without one, and bound of each call of Triton: no work may "
-        "wait for ever.",
+        description="Deadline of a request that comes without one, and bound of each call of Triton: "
+        "no work may wait for ever.",
     )
     max_concurrent_requests: int = Field(
         default=256,

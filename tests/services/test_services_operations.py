@@ -85,11 +85,12 @@ def slow(number: int) -> pb.SearchRequest:
 
 
 def test_sigterm_lets_the_searches_in_work_finish(stack, observed):
+    requests = [slow(1), slow(2)]
     with stack.gateway() as gateway, grpc.insecure_channel(gateway.address) as channel:
         watch = Watch(channel)
         search = RetrievalServiceStub(channel).Search
         assert eventually(lambda: watch.states == [States.SERVING])
-        in_work = [search.future(slow(number), timeout=20) for number in (1, 2)]
+        in_work = [search.future(request, timeout=20) for request in requests]
         assert eventually(lambda: gateway.metric("vitrine_requests_in_flight") == 2)
         began = time.monotonic()
         os.kill(gateway.service.pid, signal.SIGTERM)
@@ -106,8 +107,9 @@ def test_sigterm_lets_the_searches_in_work_finish(stack, observed):
 
 
 def test_a_search_that_outlasts_the_drain_is_ended(stack):
+    request = slow(3)
     with stack.gateway(VITRINE_DRAIN_S="0") as gateway, grpc.insecure_channel(gateway.address) as channel:
-        call = RetrievalServiceStub(channel).Search.future(slow(3), timeout=20)
+        call = RetrievalServiceStub(channel).Search.future(request, timeout=20)
         assert eventually(lambda: gateway.metric("vitrine_requests_in_flight") == 1)
         os.kill(gateway.service.pid, signal.SIGTERM)
         assert call.exception(timeout=20).code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
