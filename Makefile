@@ -2,8 +2,6 @@
 # Each sets up what it needs first; only set-up downloads anything.
 
 SHELL := /bin/sh
-# The demo's last line is for programs: make must not add one of its own when another make calls it.
-MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 CATALOG ?=
 DEMO_OPTIONS ?=

@@ -52,7 +52,11 @@ def checkout(tmp_path):
 @pytest.mark.services
 @pytest.mark.timeout(1500)
 def test_every_command_works(checkout):
-    environment = {**os.environ, **{f"VITRINE_{name}": str(free_port()) for name in PORTS}, "COLUMNS": "120"}
+    # As in a shell of one's own: `make test` hands its flags down, and makes print where they are.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))
+    }
+    environment |= {f"VITRINE_{name}": str(free_port()) for name in PORTS} | {"COLUMNS": "120"}
     waiting = [command for command in commands() if command not in NOT_RUN_HERE]
     before = waiting[: waiting.index("make serve")]
     after = waiting[waiting.index("make serve") + 1 :]
