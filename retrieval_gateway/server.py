@@ -133,7 +133,7 @@ async def _release_parts(
         settings.triton_url,
         rows=settings.gather_rows,
         calls=settings.gather_calls,
-        timeout_s=settings.default_timeout_s,
+        timeout_s=settings.triton_timeout_s,
         on_failure=keeper.suspect,
         on_call=lambda tower, rows: metrics.gathered_rows.labels(tower).observe(rows),
     )

@@ -48,8 +48,13 @@ class GatewaySettings(BaseSettings):
     default_timeout_s: float = Field(
         default=2.0,
         gt=0,
-        description="Deadline of a request that comes without one, and bound of each call of Triton: "
-        "no work may wait for ever.",
+        description="Deadline of a request that comes without one: no work may wait for ever.",
+    )
+    triton_timeout_s: float = Field(
+        default=2.0,
+        gt=0,
+        description="Bound of each call of Triton, whatever the caller's deadline. A dead stub holds a call "
+        "until then: lower it to notice sooner, raise it for pictures on a slow machine.",
     )
     max_concurrent_requests: int = Field(
         default=256,
