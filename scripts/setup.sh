@@ -25,7 +25,7 @@ find_python() {
 # Prints the Debian packages that are missing, if any.
 missing_packages() {
     if [ -z "$python" ]; then
-        echo python3 python3-venv
+        echo python3 python3-venv libpython3-dev # the last brings the shared library of whatever python3 is
         return
     fi
     "$python" - <<'PY'
