@@ -1,10 +1,10 @@
 """The follower: one release serves at a time, a broken one changes nothing, an unused one leaves."""
 
 import asyncio
-import contextlib
 
 import pytest
 from support.fake_triton import FakeControl
+from support.loops import looping, until
 from support.small_releases import SmallShop
 
 from catalog.pictures import PictureLimits
@@ -31,21 +31,8 @@ class Bench:
         labels = {"outcome": outcome}
         return self.metrics.registry.get_sample_value("vitrine_release_loads_total", labels) or 0
 
-    @contextlib.asynccontextmanager
-    async def running(self):
-        task = asyncio.create_task(self.follower.run())
-        try:
-            yield
-            assert not task.done(), "the loop must survive whatever happens"
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
-
-async def until(condition, within_s: float = 10.0) -> None:
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.005)
+    def running(self):
+        return looping(self.follower.run)
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """The keeper: what is missing is loaded, what is dead repaired, what belongs to others left alone."""
 
 import asyncio
-import contextlib
 import time
 
 import numpy as np
 import pytest
 from support.fake_triton import FakeClient, FakeControl, FakeTriton
+from support.loops import looping, until
 
 from faults import DeadlineExceeded, Mismatch, NotFound, Unavailable
 from retrieval_gateway.encoding.tower_client import TowerClient
@@ -48,20 +48,8 @@ class Bench:
         if watch:
             self.keeper.watch_with(self.probe_of(versions))
 
-    @contextlib.asynccontextmanager
-    async def running(self):
-        task = asyncio.create_task(self.keeper.run())
-        try:
-            yield
-            assert not task.done(), "the loop must survive whatever happens"
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
-    async def until(self, condition, within_s: float = 10.0) -> None:
-        async with asyncio.timeout(within_s):
-            while not condition():
-                await asyncio.sleep(0.005)
+    def running(self):
+        return looping(self.keeper.run)
 
     @property
     def up(self) -> float:
@@ -139,7 +127,7 @@ async def test_health_follows_the_real_inference(bench):
     assert bench.up == 1
     bench.triton.away = True
     async with bench.running():
-        await bench.until(lambda: not bench.keeper.healthy)
+        await until(lambda: not bench.keeper.healthy)
         assert bench.up == 0
 
 
@@ -147,9 +135,9 @@ async def test_a_restarted_triton_gets_its_models_back(bench):
     await bench.add(FIRST, watch=True)
     async with bench.running():
         bench.triton.away = True
-        await bench.until(lambda: not bench.keeper.healthy)
+        await until(lambda: not bench.keeper.healthy)
         bench.triton.restart()
-        await bench.until(lambda: bench.keeper.healthy)
+        await until(lambda: bench.keeper.healthy)
     assert bench.triton.loaded == {"query_tower": {1}, "product_tower": {1}}
 
 
@@ -159,7 +147,7 @@ async def test_a_dead_stub_is_reloaded_and_the_healthy_model_is_not(bench):
     async with bench.running():
         bench.triton.dead = {("query_tower", 1)}
         bench.keeper.suspect()
-        await bench.until(lambda: not bench.triton.dead and bench.keeper.healthy)
+        await until(lambda: not bench.triton.dead and bench.keeper.healthy)
     assert bench.triton.loads["query_tower"] == loads["query_tower"] + 1
     assert bench.triton.loads["product_tower"] == loads["product_tower"]
     repairs = {"model": "query_tower"}
@@ -179,12 +167,12 @@ async def test_one_late_probe_is_not_repaired_but_several_are(bench):
     bench.keeper.watch_with(sometimes_late)
     async with bench.running():
         bench.keeper.suspect()
-        await bench.until(lambda: not bench.keeper.healthy)
-        await bench.until(lambda: bench.keeper.healthy)
+        await until(lambda: not bench.keeper.healthy)
+        await until(lambda: bench.keeper.healthy)
         assert bench.triton.loads == loads, "a busy Triton must not be reloaded"
         bench.keeper.watch_with(bench.probe_of(FIRST))
         bench.triton.late = {("query_tower", 1)}
-        await bench.until(lambda: not bench.triton.late and bench.keeper.healthy)
+        await until(lambda: not bench.triton.late and bench.keeper.healthy)
 
 
 async def test_an_outage_is_watched_calmly_and_said_once(bench, capsys):
@@ -208,6 +196,6 @@ async def test_another_engine_under_the_same_version_is_not_health(bench):
     bench.keeper.watch_with(disagrees)
     async with bench.running():
         bench.keeper.suspect()
-        await bench.until(lambda: not bench.keeper.healthy)
+        await until(lambda: not bench.keeper.healthy)
         bench.keeper.watch_with(bench.probe_of(FIRST))
         assert bench.keeper.healthy
