@@ -5,11 +5,12 @@ SHELL := /bin/sh
 BIN := .venv/bin
 CATALOG ?=
 DEMO_OPTIONS ?=
+TENSORRT_TOOL ?= ../shared/tools/tensorrt_on_cpu
 
-.PHONY: help demo test serve lint format setup api locks clean
+.PHONY: help demo test serve lint format setup api locks clean tensorrt-check
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 demo: setup ## Everything once: shop, training, export, index, serving, evaluation (CATALOG=dir for yours)
 	$(BIN)/vitrine demo $(if $(CATALOG),--catalog $(CATALOG)) $(DEMO_OPTIONS)
@@ -19,6 +20,9 @@ test: setup ## All tests: unit, then services with the real Triton and cache ser
 
 serve: setup ## The same stack on the active release, until Ctrl-C
 	$(BIN)/vitrine serve
+
+tensorrt-check: setup ## Build every tower in every precision with TensorRT, no GPU needed (TENSORRT_TOOL=dir)
+	TENSORRT_TOOL="$(TENSORRT_TOOL)" $(BIN)/python scripts/tensorrt_check.py
 
 lint: setup ## ruff, mypy --strict, and that generated code is current
 	$(BIN)/ruff check .
@@ -40,6 +44,10 @@ api: setup ## Generate the gRPC code from the .proto files
 locks: setup ## Compile the locks from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
 	scripts/lock.sh
+
+.PHONY: gpu-check
+gpu-check: setup ## Measure this machine's GPU (docs/gpu.md); skipped where there is none
+	$(BIN)/python -m benchmarks.gpu_check $(GPU_OPTIONS)
 
 clean: ## Remove everything that runs make, but not the environments
 	rm -rf var model_repository/query_tower model_repository/product_tower

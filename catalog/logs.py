@@ -14,7 +14,7 @@ from catalog.fields import convert, count_of, text_of
 from catalog.schema import Click, CoClick, EvaluationQuery, Judgement
 from catalog.tables import Columns, first_existing, read_columns
 
-__all__ = ["read_clicks", "read_coclicks", "read_judgements", "read_queries"]
+__all__ = ["read_clicks", "read_coclicks", "read_judgements", "read_queries", "read_query_log"]
 
 _HIGHEST_GRADE = 2
 _UNKNOWN_FIX = "Export the log for these very products, or remove the rows."
@@ -65,6 +65,23 @@ def read_coclicks(folder: Path) -> list[CoClick] | None:
     clicked = [text_of(cell) for cell in columns["clicked_id"]]
     counts = _counts(path, columns, "clicks", triggers)
     return [CoClick(*row) for row in zip(triggers, clicked, counts, strict=True)]
+
+
+def read_query_log(path: Path) -> dict[str, int]:
+    """Reads how often each text was asked: a CSV or Parquet file with ``query`` and, if counted, ``count``.
+
+    Repeated texts are summed.
+
+    Raises:
+        CatalogueError: absent, unreadable, a count below 0, or no rows.
+    """
+    columns = _evaluation_columns(path, ("query",), ("count",))
+    texts = [text_of(cell) for cell in columns["query"]]
+    counts = _counts(path, columns, "count", texts) if "count" in columns else [1] * len(texts)
+    asked: dict[str, int] = {}
+    for text, count in zip(texts, counts, strict=True):
+        asked[text] = asked.get(text, 0) + count
+    return asked
 
 
 def read_queries(path: Path) -> list[EvaluationQuery]:

@@ -12,13 +12,20 @@ from pathlib import Path
 from catalog.catalogue import Catalogue
 from catalog.complaints import complaint, refuse_unknown
 from catalog.fields import attributes_of, convert, flag_of, price_of, text_of
-from catalog.logs import read_clicks, read_coclicks, read_judgements, read_queries
+from catalog.logs import read_clicks, read_coclicks, read_judgements, read_queries, read_query_log
 from catalog.picture_files import find_picture_files
 from catalog.picture_stores import ArrowPictures, FilePictures, NoPictures, PictureStore
 from catalog.schema import Product
 from catalog.tables import Columns, first_existing, read_columns, read_parquet_table
 
-__all__ = ["read_catalogue", "read_clicks", "read_coclicks", "read_judgements", "read_queries"]
+__all__ = [
+    "read_catalogue",
+    "read_clicks",
+    "read_coclicks",
+    "read_judgements",
+    "read_queries",
+    "read_query_log",
+]
 
 _REQUIRED = ("product_id", "title")
 _TEXTS = ("description", "category", "subcategory", "brand", "color", "supplier", "style_group")

@@ -166,13 +166,14 @@ def _assemble(
 
 
 def pad_batch(
-    ids: Sequence[Sequence[int]], multiple_of: int = 1
+    ids: Sequence[Sequence[int]], multiple_of: int = 1, at_most: int | None = None
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Returns ``(input_ids, attention_mask)``, both int64 ``[B, L]``, padded on the right with 0.
 
     Args:
         ids: B lists of token ids, each of any length.
         multiple_of: L is rounded up to it, so that an engine sees few distinct shapes.
+        at_most: L is not rounded above it (a tower has positions for so many tokens).
 
     Raises:
         InvalidInput: ``multiple_of`` is below 1.
@@ -181,6 +182,8 @@ def pad_batch(
         raise InvalidInput("must be positive.", field="multiple_of", value=multiple_of, fix="Give 1 or more.")
     longest = max((len(row) for row in ids), default=0)
     length = -(-longest // multiple_of) * multiple_of
+    if at_most is not None:
+        length = max(longest, min(length, at_most))
     input_ids = np.full((len(ids), length), PAD_ID, dtype=np.int64)
     attention_mask = np.zeros((len(ids), length), dtype=np.int64)
     for row, tokens in enumerate(ids):

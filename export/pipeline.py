@@ -1,94 +1,81 @@
-"""Checkpoint to Triton model versions: export, gate, and only then publish."""
+"""Checkpoint to Triton model versions: export, convert, gate, and only then publish."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import onnxruntime
-
 from catalog.preprocessing import preprocessing_hash
-from export.onnx_export import TowerGraph, export_onnx, tower_graphs
-from export.parity import check_parity, samples
+from export.onnx_export import tower_graphs
 from export.repository import write_pair
-from export.targets import PRECISIONS, TARGETS
-from releases.export_record import MODEL_FILE, ExportRecord, next_version
+from export.workshop import ExportJob, GatedTower, Workshop
+from releases.export_record import ExportRecord, next_version
 from releases.manifest import GateReport
 from releases.verify import hash_file
-from towers.checkpoint import Checkpoint
 
 
-def export_checkpoint(
-    checkpoint: Checkpoint,
-    repository: Path,
-    command: str,
-    texts: Sequence[str] = (),
-    on_stage: Callable[[str], None] = lambda _: None,
-) -> list[ExportRecord]:
-    """Exports both towers as the repository's next version, for the ``cpu`` target in fp32.
+def export_checkpoint(job: ExportJob, on_stage: Callable[[str], None] = lambda _: None) -> list[ExportRecord]:
+    """Exports both towers as the repository's next version.
 
     Both are exported and gated before either is written: a version number names a pair.
 
     Args:
-        checkpoint: trained towers.
-        repository: Triton's model repository.
-        command: the command line, kept beside the model.
-        texts: ordinary texts for the gate, beside the hostile ones.
+        job: see there.
         on_stage: told what happens now.
 
     Returns:
         The records of query tower and product tower.
 
     Raises:
-        GateFailed: a tower does not give PyTorch's vectors; nothing was written.
+        InvalidInput: the target does not run this precision, or there is nothing to gate on.
+        NotFound: this machine lacks what the target needs.
+        Mismatch: the repository serves another target, or engines of other sizes.
+        GateFailed: an engine is not good enough; nothing was written.
         StorageFailed: the disk refused.
     """
-    gated: list[tuple[TowerGraph, Path, GateReport]] = []
     with tempfile.TemporaryDirectory(prefix="vitrine-export-") as folder:
-        for graph in tower_graphs(checkpoint):
-            path = Path(folder) / f"{graph.name}-{MODEL_FILE}"
-            on_stage(f"exporting {graph.name}")
-            export_onnx(graph, path)
-            on_stage(f"comparing {graph.name} with PyTorch")
-            gated.append((graph, path, _gate(checkpoint, graph, path, texts)))
-        version = next_version(repository)
-        pair = [
-            (_record(checkpoint, graph, path, report, version, command), path)
-            for graph, path, report in gated
-        ]
-        write_pair(repository, pair, checkpoint.towers.tokenizer.to_bytes())
-    return [record for record, _ in pair]
+        workshop = Workshop(job, Path(folder), on_stage)
+        query, product = (
+            workshop.gate(graph, workshop.export(graph), workshop.profiles(graph))
+            for graph in tower_graphs(job.checkpoint)
+        )
+        answers = workshop.compare_answers(query, product)
+        version = next_version(job.repository)
+        gated = [(query, (query.numbers,)), (product, (product.numbers, answers))]
+        records = [_record(job, tower, gates, version) for tower, gates in gated]
+        plans = {tower.graph.name: tower.plan(gates) for tower, gates in gated}
+        on_stage("publishing")
+        write_pair(
+            job.repository,
+            [(record, tower.onnx_file) for record, (tower, _) in zip(records, gated, strict=True)],
+            workshop.tokenizer.to_bytes(),
+            {name: plan for name, plan in plans.items() if plan},
+        )
+    return records
 
 
-def _gate(checkpoint: Checkpoint, graph: TowerGraph, path: Path, texts: Sequence[str]) -> GateReport:
-    recipe = checkpoint.recipe
-    rows = samples(checkpoint.towers.tokenizer, recipe, graph.limits["max_tokens"], texts)
-    return check_parity(graph, path, rows, recipe.image.views, PRECISIONS[0])
-
-
-def _record(
-    checkpoint: Checkpoint, graph: TowerGraph, path: Path, report: GateReport, version: int, command: str
-) -> ExportRecord:
-    recipe = checkpoint.recipe
+def _record(job: ExportJob, tower: GatedTower, gates: tuple[GateReport, ...], version: int) -> ExportRecord:
+    recipe = job.checkpoint.recipe
     return ExportRecord(
-        model=graph.name,
+        model=tower.graph.name,
         version=version,
-        sha256=hash_file(path).sha256,
-        target=TARGETS[0],
-        precision=PRECISIONS[0],
-        runtime=f"onnxruntime {onnxruntime.__version__}",
+        sha256=hash_file(tower.onnx_file).sha256,
+        target=job.target,
+        precision=job.precision,
+        runtime=tower.made.engine.name,
         dim=recipe.dim,
         picture_size=recipe.image.size,
         views=recipe.image.views,
         max_query_tokens=recipe.max_query_tokens,
         max_product_tokens=recipe.max_product_tokens,
-        tokenizer_sha256=checkpoint.towers.tokenizer.sha256,
+        profiles=tower.profiles,
+        tokenizer_sha256=job.checkpoint.towers.tokenizer.sha256,
         preprocessing_hash=preprocessing_hash(
             recipe.image.size, recipe.max_query_tokens, recipe.max_product_tokens, recipe.image.views
         ),
-        gates=(report,),
-        provenance=asdict(checkpoint.provenance),
-        command=command,
+        gates=gates,
+        provenance=asdict(job.checkpoint.provenance),
+        command=job.command,
     )

@@ -13,12 +13,12 @@ from catalog.preprocessing import preprocessing_hash
 from catalog.tokenizer import Tokenizer
 from faults import InvalidInput
 from indexing.embedding import Embeddings, embed_catalogue
-from indexing.engine_facts import cpu_flags
+from indexing.engine_facts import engine_part, plans_of
 from indexing.recall_gate import gated_index
+from releases.engine_manifest import EngineManifest
 from releases.export_record import ExportRecord, newest_pair, version_folder
 from releases.manifest import (
     CataloguePart,
-    EnginePart,
     GateReport,
     IndexPart,
     Manifest,
@@ -47,6 +47,8 @@ class ExportedTowers:
     query: ExportRecord
     product: ExportRecord
     tokenizer: Tokenizer
+    plans: tuple[EngineManifest, ...] = ()
+    """Of both towers' TensorRT plans, on the target that has them."""
 
     @property
     def spec(self) -> EncoderSpec:
@@ -58,6 +60,7 @@ class ExportedTowers:
             max_product_tokens=self.query.max_product_tokens,
             picture_size=self.query.picture_size,
             views=self.query.views,
+            target=self.query.target,
         )
 
 
@@ -66,7 +69,7 @@ def newest_towers(repository: Path) -> ExportedTowers:
 
     Raises:
         NotFound: nothing was exported.
-        Mismatch: towers, tokenizer, or this code's preprocessing do not belong together.
+        Mismatch: towers, plans, tokenizer, or this code's preprocessing do not belong together.
     """
     query, product = newest_pair(repository)
     tokenizer = Tokenizer.from_file(version_folder(repository, query) / "tokenizer.json")
@@ -80,7 +83,7 @@ def newest_towers(repository: Path) -> ExportedTowers:
         require_equal(
             what, expected=expected, found=found, fix="Export the checkpoint again with `vitrine export`."
         )
-    return ExportedTowers(query, product, tokenizer)
+    return ExportedTowers(query, product, tokenizer, plans_of(repository, query, product))
 
 
 async def build_release(
@@ -169,7 +172,7 @@ def _draft(
     return ReleaseDraft(
         command=command,
         towers={"query_tower": query.as_part(), "product_tower": product.as_part()},
-        engine=EnginePart(target=query.target, runtime=query.runtime, cpu_flags=cpu_flags()),
+        engine=engine_part(query, towers.plans),
         tokenizer=TokenizerPart(
             sha256=towers.tokenizer.sha256,
             max_query_tokens=query.max_query_tokens,

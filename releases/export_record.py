@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 import faults
 from releases.manifest import GateReport, Positive, Sha256, TowerName, TowerPart, require_equal
@@ -22,10 +22,14 @@ __all__ = [
     "MODEL_FILE",
     "TOKENIZER_FILE",
     "ExportRecord",
+    "OptimisationProfile",
     "newest_pair",
+    "newest_record",
     "next_version",
+    "read_record",
     "remove_unused",
     "version_folder",
+    "version_folders",
 ]
 
 EXPORT_RECORD = "export.json"
@@ -33,6 +37,26 @@ MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
 
 _AGAIN = "export the checkpoint again with `vitrine export`."
+
+
+class OptimisationProfile(BaseModel):
+    """Shapes for which an engine is built and warmed up: rows and tokens, each smallest, usual, largest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch: tuple[Positive, Positive, Positive]
+    length: tuple[Positive, Positive, Positive]
+
+    @field_validator("batch", "length")
+    @classmethod
+    def _in_order(cls, bounds: tuple[int, int, int]) -> tuple[int, int, int]:
+        if list(bounds) != sorted(bounds):
+            raise ValueError(f"{bounds} must be smallest, usual, largest")
+        return bounds
+
+    def __repr__(self) -> str:
+        """Short, because errors show several profiles in one line."""
+        return "{}/{}/{} x {}/{}/{}".format(*self.batch, *self.length)
 
 
 class ExportRecord(BaseModel):
@@ -43,7 +67,7 @@ class ExportRecord(BaseModel):
     model: TowerName
     version: Positive
     sha256: Sha256
-    """Hash of the model file."""
+    """Hash of ``model.onnx``, which every version holds: a TensorRT plan is built from it."""
     target: str
     precision: str
     runtime: str
@@ -53,6 +77,8 @@ class ExportRecord(BaseModel):
     views: Positive
     max_query_tokens: Positive
     max_product_tokens: Positive
+    profiles: tuple[OptimisationProfile, ...] = ()
+    """What native engines are tuned and warmed up for; none for ``cpu``."""
     tokenizer_sha256: Sha256
     preprocessing_hash: Sha256
     gates: tuple[GateReport, ...]
@@ -71,7 +97,7 @@ class ExportRecord(BaseModel):
         )
 
 
-_OWN_TO_A_TOWER = {"model", "sha256", "gates", "precision"}
+_OWN_TO_A_TOWER = {"model", "sha256", "gates", "precision", "profiles"}
 
 
 def next_version(repository: Path) -> int:
@@ -114,11 +140,37 @@ def remove_unused(repository: Path, used: Collection[tuple[str, int]]) -> list[t
     """
     removed = []
     for model in ("query_tower", "product_tower"):
-        for version in _versions(repository, model)[:-1]:
+        for folder in version_folders(repository, model)[:-1]:
+            version = int(folder.name)
             if (model, version) not in used:
-                shutil.rmtree(repository / model / str(version))
+                shutil.rmtree(folder)
                 removed.append((model, version))
     return removed
+
+
+def version_folders(repository: Path, model: str) -> list[Path]:
+    """Returns the version folders of a model, the oldest first."""
+    return [repository / model / str(version) for version in _versions(repository, model)]
+
+
+def newest_record(repository: Path, model: str) -> ExportRecord | None:
+    """Reads the record of a model's newest version, None where there is none; raises as ``read_record``."""
+    folders = version_folders(repository, model)
+    return read_record(folders[-1]) if folders else None
+
+
+def read_record(folder: Path) -> ExportRecord:
+    """Reads the record of a version folder.
+
+    Raises:
+        faults.InvalidInput: it is missing or damaged.
+    """
+    try:
+        return ExportRecord.model_validate_json((folder / EXPORT_RECORD).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise faults.InvalidInput(
+            f"the export record cannot be read: {error}", field=EXPORT_RECORD, value=str(folder), fix=_AGAIN
+        ) from error
 
 
 def _versions(repository: Path, model: str) -> list[int]:
@@ -130,25 +182,16 @@ def _newest(repository: Path, model: str) -> int:
 
 
 def _read_newest(repository: Path, model: str) -> ExportRecord:
-    version = _newest(repository, model)
-    if version == 0:
+    record = newest_record(repository, model)
+    if record is None:
         raise faults.NotFound(
             f"no exported version of {model}",
             field="model repository",
             value=str(repository),
             fix="export a checkpoint with `vitrine export`.",
         )
-    folder = repository / model / str(version)
-    try:
-        record = ExportRecord.model_validate_json((folder / EXPORT_RECORD).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise faults.InvalidInput(
-            f"the export record cannot be read: {error}", field=EXPORT_RECORD, value=str(folder), fix=_AGAIN
-        ) from error
+    model_file = version_folders(repository, model)[-1] / MODEL_FILE
     require_equal(
-        f"sha256 of {folder / MODEL_FILE}",
-        expected=record.sha256,
-        found=hash_file(folder / MODEL_FILE).sha256,
-        fix=_AGAIN,
+        f"sha256 of {model_file}", expected=record.sha256, found=hash_file(model_file).sha256, fix=_AGAIN
     )
     return record

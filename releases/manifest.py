@@ -73,6 +73,7 @@ class EnginePart(_Part):
     """Name and version, such as ``onnxruntime 1.31.1``."""
     tensorrt_version: str | None = None
     compute_capability: str | None = None
+    """Of the plans; several, joined by ``, ``, where a fleet has several kinds of GPU."""
     cpu_flags: tuple[str, ...] = ()
     """SIMD levels: they move the last digits of a vector, so they are named."""
 

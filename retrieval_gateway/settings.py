@@ -66,7 +66,8 @@ class GatewaySettings(BaseSettings):
     gather_rows: int = Field(
         default=32,
         ge=1,
-        description="Most queries gathered into one call of Triton; at most its max_batch_size.",
+        le=64,
+        description="Most queries gathered into one call of Triton; 64 is the query tower's max_batch_size.",
     )
     gather_calls: int = Field(
         default=2,

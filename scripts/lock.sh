@@ -14,3 +14,6 @@ compile() {
 }
 compile locks/project.txt --extra cpu --extra train --extra local --extra dev pyproject.toml
 compile locks/triton.txt locks/triton.in
+# What the gateway's image installs, with the versions of the tests; one lock for each FAISS.
+compile locks/gateway.txt --constraint locks/project.txt --extra cpu pyproject.toml
+compile locks/gateway-gpu.txt --constraint locks/project.txt --extra gpu pyproject.toml

@@ -31,12 +31,13 @@ MAY_IMPORT = {
         "retrieval_gateway.index",
         "retrieval_gateway.loaded_release",
     },
+    "benchmarks": {"faults", *GROUND, "towers", "export"},
     "vitrine": {"faults", *GROUND, "towers", "export", "retrieval_gateway", "indexing"},
 }
 """By package: what of ours it may import, a whole package or a part of one."""
 
 HEAVY = {"torch", "onnx", "onnxruntime", "onnxslim", "onnxscript", "safetensors"}
-MAY_BE_HEAVY = {"towers", "export"}
+MAY_BE_HEAVY = {"towers", "export", "benchmarks"}
 """A serving image installs without these."""
 
 

@@ -63,7 +63,7 @@ def demo(
     _heading("train")
     train(folder, checkpoint, chosen, Split.TRAINING, skip_bad_pictures=False)
     _heading("export and gate")
-    run_export(checkpoint, settings.model_repository)
+    run_export(checkpoint, settings.model_repository, folder)
     stack = local_stack(settings)
     backing = Supervisor(
         [part for part in stack.services if not isinstance(part, GatewayService)], print_event

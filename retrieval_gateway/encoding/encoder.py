@@ -17,6 +17,7 @@ from tritonclient.grpc import aio as triton_aio
 from catalog.tokenizer import Tokenizer, pad_batch
 from faults import DeadlineExceeded, Mismatch, Unavailable
 from releases.manifest import Manifest
+from releases.token_lengths import token_step
 from retrieval_gateway.encoding.gatherer import Gatherer
 from retrieval_gateway.encoding.tower_client import TowerClient
 
@@ -106,6 +107,7 @@ class EncoderSpec:
     max_product_tokens: int
     picture_size: int
     views: int
+    target: str = "cpu"
 
     @classmethod
     def of(cls, manifest: Manifest) -> EncoderSpec:
@@ -117,7 +119,14 @@ class EncoderSpec:
             max_product_tokens=manifest.tokenizer.max_product_tokens,
             picture_size=manifest.picture_size,
             views=manifest.views,
+            target=manifest.engine.target,
         )
+
+    def padded(
+        self, rows: Sequence[Sequence[int]], max_tokens: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Returns ``(input_ids, attention_mask)``, both int64[B,L], of lengths that suit the target."""
+        return pad_batch(rows, multiple_of=token_step(self.target), at_most=max_tokens)
 
 
 class Encoder:
@@ -195,13 +204,15 @@ class Encoder:
 
     async def query_vectors(self, rows: Sequence[list[int]]) -> list[Vector]:
         """Embeds B tokenised queries in one call of Triton; errors as ``TowerClient.run``."""
-        input_ids, attention_mask = pad_batch(rows)
+        input_ids, attention_mask = self._spec.padded(rows, self._spec.max_query_tokens)
         outputs = await self._query_tower.run({"input_ids": input_ids, "attention_mask": attention_mask})
         return list(outputs["query_embedding"].astype(np.float32, copy=False))
 
     async def product_embeddings(self, rows: Sequence[ProductRow]) -> list[ProductEmbedding]:
         """Embeds B products in one call of Triton; errors as ``TowerClient.run``."""
-        input_ids, attention_mask = pad_batch([row.ids for row in rows])
+        input_ids, attention_mask = self._spec.padded(
+            [row.ids for row in rows], self._spec.max_product_tokens
+        )
         outputs = await self._product_tower.run(
             {
                 "input_ids": input_ids,

@@ -127,6 +127,13 @@ def test_padding() -> None:
     assert ids.dtype == mask.dtype == np.int64
 
 
+@pytest.mark.parametrize(("longest", "length"), [(3, 8), (8, 8), (9, 12), (12, 12), (13, 13)])
+def test_padding_stops_at_the_most_that_a_tower_takes(longest: int, length: int) -> None:
+    ids, mask = pad_batch([[5] * longest, [5]], multiple_of=8, at_most=12)
+    assert ids.shape == mask.shape == (2, length)
+    assert mask.sum(axis=1).tolist() == [longest, 1]
+
+
 def test_a_lone_text_is_not_padded() -> None:
     ids, mask = pad_batch([[7, 8, 9]])
     assert ids.shape == mask.shape == (1, 3)

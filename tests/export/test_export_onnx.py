@@ -10,8 +10,11 @@ from support.broken_engines import element_types, shapes
 from support.tiny_shop import SIZE
 
 from export import onnx_export
+from export.gate.engine import OnnxEngine
+from export.gate.numbers import Candidate, Shapes, check_numbers
+from export.gate.samples import samples
+from export.gate.thresholds import GateSettings
 from export.onnx_export import TowerGraph, export_onnx, tower_graphs
-from export.parity import check_parity, samples
 from faults import GateFailed, InternalError
 from towers.checkpoint import Checkpoint
 
@@ -89,8 +92,10 @@ def test_one_tensor_given_as_two_examples_does_not_pass(
     with pytest.raises(InternalError, match=r"inputs \('attention_mask',\)"):
         check(trapped, onnx.load(tmp_path / "trapped.onnx"))
     rows = samples(checkpoint.towers.tokenizer, checkpoint.recipe, 12, [])
-    with pytest.raises(GateFailed, match="differs from PyTorch"):
-        check_parity(trapped, tmp_path / "trapped.onnx", rows, 1, "fp32")
+    engine = OnnxEngine(tmp_path / "trapped.onnx", trapped.outputs)
+    candidate = Candidate(engine, rows, Shapes.of(12, multiple_of=1, batches=(2,)))
+    with pytest.raises(GateFailed):
+        check_numbers(trapped, rows, candidate, 1, GateSettings().fp32)
 
 
 def test_the_examples_are_distinct_objects(checkpoint: Checkpoint) -> None:

@@ -3,16 +3,20 @@
 import errno
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.broken_engines import count_padding, swap_colours
+from support.tiny_shop import write_tiny_shop
 
-from export import pipeline
+from export import workshop
 from export.onnx_export import TowerGraph
 from export.pipeline import export_checkpoint
 from export.repository import write_version
-from faults import GateFailed, StorageFailed
+from export.targets import Precision, Target
+from export.workshop import ExportJob
+from faults import GateFailed, InvalidInput, Mismatch, NotFound, StorageFailed
 from releases.export_record import newest_pair, version_folder
 from releases.verify import hash_file
 from towers.checkpoint import Checkpoint
@@ -20,15 +24,20 @@ from towers.checkpoint import Checkpoint
 Exporter = Callable[[TowerGraph, Path], None]
 
 
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_shop(tmp_path_factory.mktemp("catalogue") / "shop")
+
+
 @pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    return tmp_path / "repository"
+def job(tmp_path: Path, checkpoint: Checkpoint, shop: Path) -> ExportJob:
+    return ExportJob(checkpoint, tmp_path / "repository", shop, command="vitrine export x")
 
 
 @pytest.fixture(autouse=True)
 def quick_export(exported: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        pipeline, "export_onnx", lambda graph, path: shutil.copyfile(exported[graph.name], path)
+        workshop, "export_onnx", lambda graph, path: shutil.copyfile(exported[graph.name], path)
     )
 
 
@@ -36,46 +45,104 @@ def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
-def test_a_checkpoint_becomes_a_pair_of_gated_versions(repository: Path, checkpoint: Checkpoint) -> None:
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in names(folder) if (folder / name).is_file()}
+
+
+def test_a_checkpoint_becomes_a_pair_of_gated_versions(job: ExportJob) -> None:
     stages: list[str] = []
-    records = export_checkpoint(checkpoint, repository, "vitrine export x", ["red mug"], stages.append)
+    records = export_checkpoint(job, stages.append)
     assert [record.model for record in records] == ["query_tower", "product_tower"]
-    read = [record.model_dump(mode="json") for record in newest_pair(repository)]
+    read = [record.model_dump(mode="json") for record in newest_pair(job.repository)]
     assert read == [record.model_dump(mode="json") for record in records]
     for record in records:
-        folder = version_folder(repository, record)
+        folder = version_folder(job.repository, record)
         assert record.sha256 == hash_file(folder / "model.onnx").sha256
-        assert record.tokenizer_sha256 == checkpoint.towers.tokenizer.sha256
+        assert record.tokenizer_sha256 == job.checkpoint.towers.tokenizer.sha256
         assert (record.version, record.dim, record.picture_size, record.views) == (1, 16, 16, 1)
         assert (record.max_query_tokens, record.max_product_tokens) == (12, 16)
-        assert record.command == "vitrine export x"
+        assert (record.target, record.precision, record.command) == ("cpu", "fp32", "vitrine export x")
+        assert record.runtime.startswith("onnxruntime")
         assert record.provenance["catalogue_source"] == "tiny-shop"
-        assert [gate.name for gate in record.gates] == [f"parity of {record.model}"]
         assert all(gate.passed for gate in record.gates)
-    assert [stage.split()[0] for stage in stages] == ["exporting", "comparing"] * 2
+    assert [[gate.name for gate in record.gates] for record in records] == [
+        ["numbers of query_tower"],
+        ["numbers of product_tower", "retrieval of both towers"],
+    ]
+    assert stages[0].startswith("reading")
+    assert stages[-1] == "publishing"
 
 
-def test_every_export_is_the_next_version_of_both(repository: Path, checkpoint: Checkpoint) -> None:
-    export_checkpoint(checkpoint, repository, "first")
-    (repository / "product_tower" / "6").mkdir()  # somebody's leftover: the number names a pair
-    records = export_checkpoint(checkpoint, repository, "second")
+@pytest.mark.parametrize(("target", "precision"), [("cpu", "int8"), ("onnxruntime", "fp16")])
+def test_other_targets_and_precisions_take_the_same_way(
+    job: ExportJob, target: Target, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two queries and random towers: one swapped pair is a hundredth of nDCG.
+    monkeypatch.setenv("VITRINE_GATE_INT8__LARGEST_NDCG_AT_10_LOSS", "0.1")
+    records = export_checkpoint(replace(job, target=target, precision=precision))
+    assert {(record.target, record.precision) for record in records} == {(target, precision)}
+    sizes = [version_folder(job.repository, record) / "model.onnx" for record in records]
+    assert all(path.is_file() for path in sizes)
+    assert [bool(record.profiles) for record in records] == [target != "cpu"] * 2
+    assert newest_pair(job.repository)[0].precision == precision
+
+
+def test_profiles_follow_the_traffic(job: ExportJob) -> None:
+    short = export_checkpoint(replace(job, target="onnxruntime", traffic={"mug": 1000}))[0]
+    long = {"mug of the mug makers with a lamp and a chair": 1000, "mug": 900}
+    mixed = export_checkpoint(
+        replace(job, target="onnxruntime", traffic=long, repository=job.repository.with_name("other"))
+    )[0]
+    assert short.profiles != mixed.profiles
+    assert short.profiles[-1].length[2] == mixed.profiles[-1].length[2] == 12
+
+
+@pytest.mark.parametrize(
+    ("change", "field"), [({"precision": "fp8"}, "--precision"), ({"target": "tpu"}, "--target")]
+)
+def test_what_no_target_runs_is_refused_first(job: ExportJob, change, field: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        export_checkpoint(replace(job, **change, catalogue=Path("nowhere")))
+    assert caught.value.field == field
+
+
+def test_a_machine_without_tensorrt_says_what_to_do_before_anything_is_exported(job: ExportJob) -> None:
+    stages: list[str] = []
+    with pytest.raises(NotFound, match="TensorRT") as caught:
+        export_checkpoint(replace(job, target="tensorrt"), stages.append)
+    assert "pip install" in caught.value.fix
+    assert stages == []
+
+
+def test_a_repository_of_another_target_is_left_alone(job: ExportJob) -> None:
+    export_checkpoint(job)
+    before = contents(job.repository)
+    with pytest.raises(Mismatch, match="target") as caught:
+        export_checkpoint(replace(job, target="onnxruntime"))
+    assert "--repository" in caught.value.fix
+    assert contents(job.repository) == before
+
+
+def test_every_export_is_the_next_version_of_both(job: ExportJob) -> None:
+    export_checkpoint(replace(job, command="first"))
+    (job.repository / "product_tower" / "6").mkdir()  # somebody's leftover: the number names a pair
+    records = export_checkpoint(replace(job, command="second"))
     assert [record.version for record in records] == [7, 7]
-    assert {record.command for record in newest_pair(repository)} == {"second"}
+    assert {record.command for record in newest_pair(job.repository)} == {"second"}
 
 
 @pytest.mark.parametrize(
     ("tower", "damage"), [("query_tower", count_padding), ("product_tower", swap_colours)]
 )
 def test_a_refused_engine_publishes_neither_tower(
-    repository: Path,
-    checkpoint: Checkpoint,
+    job: ExportJob,
     exported: dict[str, Path],
     monkeypatch: pytest.MonkeyPatch,
     tower: str,
     damage: Callable[[Path, Path], Path],
 ) -> None:
-    export_checkpoint(checkpoint, repository, "sound")
-    before = names(repository)
+    export_checkpoint(replace(job, command="sound"))
+    before = names(job.repository)
 
     def damaged(graph: TowerGraph, path: Path) -> None:
         if graph.name == tower:
@@ -83,54 +150,50 @@ def test_a_refused_engine_publishes_neither_tower(
         else:
             shutil.copyfile(exported[graph.name], path)
 
-    monkeypatch.setattr(pipeline, "export_onnx", damaged)
+    monkeypatch.setattr(workshop, "export_onnx", damaged)
     with pytest.raises(GateFailed) as caught:
-        export_checkpoint(checkpoint, repository, "broken")
-    assert caught.value.field == f"parity of {tower}"
-    assert names(repository) == before
-    assert newest_pair(repository)[0].command == "sound"
+        export_checkpoint(replace(job, command="broken"))
+    assert caught.value.field == f"numbers of {tower}"
+    assert names(job.repository) == before
+    assert newest_pair(job.repository)[0].command == "sound"
 
 
 def test_a_refused_first_export_leaves_no_repository(
-    repository: Path, checkpoint: Checkpoint, exported: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    job: ExportJob, exported: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        pipeline, "export_onnx", lambda graph, path: count_padding(exported[graph.name], path)
+        workshop, "export_onnx", lambda graph, path: count_padding(exported[graph.name], path)
     )
     with pytest.raises(GateFailed):
-        export_checkpoint(checkpoint, repository, "broken")
-    assert not repository.exists()
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in names(folder) if (folder / name).is_file()}
+        export_checkpoint(job)
+    assert not job.repository.exists()
 
 
 @pytest.mark.parametrize("exports", [0, 1], ids=["first export", "later export"])
 def test_a_disk_that_fills_up_at_the_second_tower_takes_the_first_back(
-    repository: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, exports: int
+    job: ExportJob, monkeypatch: pytest.MonkeyPatch, exports: int
 ) -> None:
     for _ in range(exports):
-        export_checkpoint(checkpoint, repository, "sound")
-    before, copy = contents(repository), shutil.copyfile
+        export_checkpoint(job)
+    before, copy = contents(job.repository), shutil.copyfile
 
     def full(source: Path, target: Path) -> Path:
-        if "product_tower" in str(target) and repository in Path(target).parents:
+        if "product_tower" in str(target) and job.repository in Path(target).parents:
             raise OSError(errno.ENOSPC, "No space left on device")
         return copy(source, target)
 
     monkeypatch.setattr(shutil, "copyfile", full)
     with pytest.raises(StorageFailed, match="No space left"):
-        export_checkpoint(checkpoint, repository, "too large")
+        export_checkpoint(job)
     # Versions and configurations: one that names a version that is gone would keep Triton from loading.
-    assert contents(repository) == before
-    assert exports or not list(repository.glob("*/[0-9]*"))
+    assert contents(job.repository) == before
+    assert exports or not list(job.repository.glob("*/[0-9]*"))
 
 
-def test_the_towers_are_written_by_write_version(checkpoint: Checkpoint, tmp_path: Path) -> None:
+def test_the_towers_are_written_by_write_version(job: ExportJob, tmp_path: Path) -> None:
     """The pair that export leaves is what a version written alone would be, byte for byte."""
-    records = export_checkpoint(checkpoint, tmp_path / "a", "same")
-    for record in records:
-        source = version_folder(tmp_path / "a", record)
-        write_version(tmp_path / "b", record, source / "model.onnx", checkpoint.towers.tokenizer.to_bytes())
-    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    for record in export_checkpoint(job):
+        source = version_folder(job.repository, record)
+        tokenizer = job.checkpoint.towers.tokenizer.to_bytes()
+        write_version(tmp_path / "b", record, source / "model.onnx", tokenizer)
+    assert contents(job.repository) == contents(tmp_path / "b")

@@ -3,18 +3,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-from google.protobuf import text_format
-from support.exported_pairs import make_record, tiny_tokenizer
-from tritonclient.grpc import model_config_pb2
+from support.exported_pairs import build_plan, make_record, native_record, tiny_tokenizer
 
 from catalog.tokenizer import Tokenizer
-from export import repository as repository_module
-from export.repository import PARTS, config_text, write_version
-from faults import StorageFailed
+from export import triton_config
+from export.repository import require_target, settled_profiles, write_pair, write_version
+from export.repository_plans import BuiltPlan
+from export.triton_config import PARTS, config_text
+from faults import InvalidInput, Mismatch, StorageFailed
 from releases.export_record import ExportRecord
 
 TOWERS = ("query_tower", "product_tower")
-TYPES = model_config_pb2.DataType
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +35,6 @@ def repository(tmp_path: Path) -> Path:
 
 def everything(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def parsed(record: ExportRecord) -> model_config_pb2.ModelConfig:
-    return text_format.Parse(config_text(record), model_config_pb2.ModelConfig())
 
 
 def test_a_version_folder_holds_all_that_triton_and_indexing_need(
@@ -74,44 +69,6 @@ def test_a_new_version_leaves_the_old_one_and_moves_the_configuration(
     assert (repository / "query_tower" / "config.pbtxt").read_text() == config_text(record)
 
 
-@pytest.mark.parametrize("tower", TOWERS)
-def test_the_configuration_is_tritons(tower: str, tokenizer: Tokenizer) -> None:
-    config = parsed(make_record(tower, tokenizer, version=7))
-    assert (config.name, config.backend, config.default_model_filename) == (tower, "python", "model.py")
-    assert list(config.version_policy.specific.versions) == [7]
-    assert [(group.count, group.kind) for group in config.instance_group] == [
-        (1, model_config_pb2.ModelInstanceGroup.KIND_CPU)
-    ]
-
-
-def test_the_configurations_tensors_are_the_contracts(tokenizer: Tokenizer) -> None:
-    query, product = (parsed(make_record(tower, tokenizer)) for tower in TOWERS)
-    texts = {"input_ids": (TYPES.TYPE_INT64, [-1]), "attention_mask": (TYPES.TYPE_INT64, [-1])}
-    assert {value.name: (value.data_type, list(value.dims)) for value in query.input} == texts
-    assert {value.name: (value.data_type, list(value.dims)) for value in product.input} == {
-        **texts,
-        "pixels": (TYPES.TYPE_UINT8, [-1, -1, -1, 3]),
-        "has_text": (TYPES.TYPE_BOOL, [1]),
-        "has_image": (TYPES.TYPE_BOOL, [-1]),
-    }
-    assert [value.name for value in query.output] == ["query_embedding"]
-    assert [value.name for value in product.output] == ["product_embedding", "modality_weights"]
-    assert {value.data_type for value in (*query.output, *product.output)} == {TYPES.TYPE_FP32}
-
-
-@pytest.mark.parametrize("tower", TOWERS)
-def test_the_configuration_batches_without_what_stalls_this_triton(tower: str, tokenizer: Tokenizer) -> None:
-    config = parsed(make_record(tower, tokenizer))
-    assert config.HasField("dynamic_batching")
-    batching = config.dynamic_batching
-    assert config.max_batch_size > 1
-    assert max(batching.preferred_batch_size) <= config.max_batch_size
-    assert batching.priority_levels == 0
-    assert not batching.HasField("default_queue_policy")
-    assert not batching.priority_queue_policy
-    assert not config.model_warmup
-
-
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize("moment", ["copying", "configuring"])
 def test_a_failing_disk_leaves_no_half_version(
@@ -124,7 +81,7 @@ def test_a_failing_disk_leaves_no_half_version(
 ) -> None:
     write_version(repository, make_record("query_tower", tokenizer), network, tokenizer.to_bytes())
     before = everything(repository)
-    copy, write = shutil.copyfile, repository_module.write_atomically
+    copy, write = shutil.copyfile, triton_config.write_atomically
 
     def failing_copy(source: Path, target: Path) -> Path:
         if target.name == "model.onnx":
@@ -139,7 +96,7 @@ def test_a_failing_disk_leaves_no_half_version(
     if moment == "copying":
         monkeypatch.setattr(shutil, "copyfile", failing_copy)
     else:
-        monkeypatch.setattr(repository_module, "write_atomically", failing_write)
+        monkeypatch.setattr(triton_config, "write_atomically", failing_write)
     with pytest.raises(StorageFailed, match="no version was added") as caught:
         write_version(
             repository, make_record("query_tower", tokenizer, version=2), network, tokenizer.to_bytes()
@@ -159,3 +116,153 @@ def test_a_first_version_that_fails_leaves_no_model(
     with pytest.raises(StorageFailed):
         write_version(repository, make_record("query_tower", tokenizer), network, tokenizer.to_bytes())
     assert everything(repository) == {}
+
+
+def test_a_native_version_holds_no_runner(repository: Path, network: Path, tokenizer: Tokenizer) -> None:
+    record = native_record("query_tower", tokenizer, "onnxruntime")
+    folder = write_version(repository, record, network, tokenizer.to_bytes())
+    assert {path.name for path in folder.iterdir()} == {"model.onnx", "tokenizer.json", "export.json"}
+
+
+def tensorrt_pair(folder: Path, tokenizer: Tokenizer) -> tuple[list[ExportRecord], dict[str, BuiltPlan]]:
+    folder.mkdir(exist_ok=True)
+    records = [native_record(tower, tokenizer, "tensorrt") for tower in TOWERS]
+    plans = {record.model: build_plan(folder / f"{record.model}.plan", record) for record in records}
+    return records, plans
+
+
+def test_a_tensorrt_version_holds_plan_and_manifest_beside_the_network(
+    repository: Path, network: Path, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    records, plans = tensorrt_pair(tmp_path / "built", tokenizer)
+    pairs = [(record, network) for record in records]
+    write_pair(repository, pairs, tokenizer.to_bytes(), plans)
+    for record in records:
+        folder = repository / record.model / "1"
+        assert {path.name for path in folder.iterdir()} == {
+            "model.onnx",
+            "tokenizer.json",
+            "export.json",
+            "model.cc90.plan",
+            "engine.cc90.json",
+        }
+        assert (folder / "model.cc90.plan").read_bytes() == plans[record.model].file.read_bytes()
+        config = (repository / record.model / "config.pbtxt").read_text()
+        assert config == config_text(record, ["9.0"])
+
+
+def test_a_plan_of_another_network_stops_both_towers(
+    repository: Path, network: Path, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    records, plans = tensorrt_pair(tmp_path / "built", tokenizer)
+    other = build_plan(tmp_path / "other.plan", records[1], onnx_sha256="f" * 64)
+    pairs = [(record, network) for record in records]
+    with pytest.raises(Mismatch, match="onnx_sha256") as caught:
+        write_pair(repository, pairs, tokenizer.to_bytes(), {**plans, "product_tower": other})
+    assert (caught.value.expected, caught.value.found) == (records[1].sha256, "f" * 64)
+    assert not repository.exists()
+
+
+@pytest.mark.parametrize("target", ["cpu", "tensorrt"])
+def test_a_plan_belongs_to_tensorrt_and_to_it_alone(
+    repository: Path, network: Path, tokenizer: Tokenizer, tmp_path: Path, target: str
+) -> None:
+    native = native_record("query_tower", tokenizer, "tensorrt")
+    plan = build_plan(tmp_path / "some.plan", native)
+    record = native if target == "tensorrt" else make_record("query_tower", tokenizer)
+    with pytest.raises(InvalidInput, match="plan"):
+        write_version(repository, record, network, tokenizer.to_bytes(), plan if target == "cpu" else None)
+    assert not repository.exists()
+
+
+def test_a_repository_serves_one_target(repository: Path, network: Path, tokenizer: Tokenizer) -> None:
+    write_version(repository, make_record("query_tower", tokenizer), network, tokenizer.to_bytes())
+    before = everything(repository)
+    record = native_record("query_tower", tokenizer, "onnxruntime", version=2)
+    with pytest.raises(Mismatch, match="target of the versions of query_tower") as caught:
+        write_version(repository, record, network, tokenizer.to_bytes())
+    assert (caught.value.expected, caught.value.found) == ("cpu", "onnxruntime")
+    assert "--repository" in caught.value.fix
+    assert everything(repository) == before
+
+
+def test_another_target_is_refused_before_anything_is_exported(
+    repository: Path, network: Path, tokenizer: Tokenizer
+) -> None:
+    require_target(repository, "tensorrt")  # empty: free
+    record = native_record("product_tower", tokenizer, "onnxruntime")
+    write_version(repository, record, network, tokenizer.to_bytes())
+    require_target(repository, "onnxruntime")
+    with pytest.raises(Mismatch, match="target of the versions of product_tower") as caught:
+        require_target(repository, "tensorrt")
+    assert (caught.value.expected, caught.value.found) == ("onnxruntime", "tensorrt")
+
+
+def test_the_first_versions_profiles_hold_for_all(
+    repository: Path, network: Path, tokenizer: Tokenizer
+) -> None:
+    assert settled_profiles(repository, "query_tower") is None
+    record = native_record("query_tower", tokenizer, "onnxruntime")
+    write_version(repository, record, network, tokenizer.to_bytes())
+    assert settled_profiles(repository, "query_tower") == record.profiles
+    assert settled_profiles(repository, "product_tower") is None
+
+
+PROFILE = {"batch": (1, 8, 64), "length": (8, 16, 32)}
+
+
+@pytest.mark.parametrize(
+    ("field", "other"), [("dim", 32), ("views", 3), ("picture_size", 64), ("profiles", [PROFILE])]
+)
+def test_native_versions_of_other_sizes_are_refused_with_both_values(
+    repository: Path, network: Path, tokenizer: Tokenizer, field: str, other: object
+) -> None:
+    first = native_record("query_tower", tokenizer, "onnxruntime")
+    write_version(repository, first, network, tokenizer.to_bytes())
+    before = everything(repository)
+    second = native_record("query_tower", tokenizer, "onnxruntime", version=2, **{field: other})
+    with pytest.raises(Mismatch) as caught:
+        write_version(repository, second, network, tokenizer.to_bytes())
+    assert caught.value.field.startswith(f"{field} of the versions of query_tower")
+    assert (caught.value.expected, caught.value.found) == (getattr(first, field), getattr(second, field))
+    assert repr(getattr(first, field)) in str(caught.value)
+    assert repr(getattr(second, field)) in str(caught.value)
+    assert everything(repository) == before
+
+
+def test_cpu_versions_of_other_sizes_serve_side_by_side(
+    repository: Path, network: Path, tokenizer: Tokenizer
+) -> None:
+    write_version(repository, make_record("query_tower", tokenizer), network, tokenizer.to_bytes())
+    record = make_record("query_tower", tokenizer, version=2, dim=32, views=3, picture_size=64)
+    assert write_version(repository, record, network, tokenizer.to_bytes()).is_dir()
+
+
+def test_a_damaged_record_does_not_stop_a_better_one(
+    repository: Path, network: Path, tokenizer: Tokenizer
+) -> None:
+    write_version(repository, make_record("query_tower", tokenizer), network, tokenizer.to_bytes())
+    (repository / "query_tower" / "1" / "export.json").write_text("{")
+    record = make_record("query_tower", tokenizer, version=2)
+    assert write_version(repository, record, network, tokenizer.to_bytes()).is_dir()
+
+
+def test_of_a_pair_both_are_written_or_neither(
+    repository: Path, network: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = [(make_record(tower, tokenizer), network) for tower in TOWERS]
+    write_pair(repository, pair, tokenizer.to_bytes())
+    before = everything(repository)
+    write = triton_config.write_atomically
+
+    def failing_write(path: Path, content: bytes) -> None:
+        if path.parent.name == "product_tower":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(path, content)
+
+    monkeypatch.setattr(triton_config, "write_atomically", failing_write)
+    newer = [(make_record(tower, tokenizer, version=2), network) for tower in TOWERS]
+    with pytest.raises(StorageFailed):
+        write_pair(repository, newer, tokenizer.to_bytes())
+    assert everything(repository) == before
+    assert sorted(path.name for path in (repository / "query_tower").iterdir()) == ["1", "config.pbtxt"]

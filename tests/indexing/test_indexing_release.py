@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.exported_pairs import write_pair
+from support.exported_pairs import write_pair, write_plan
 from support.fake_encoder import FakeEncoder, publish_tiny_release, seed_of, vector_of, weights_of
 from support.tiny_shop import tiny_catalogue, tiny_pictures
 
@@ -35,6 +35,17 @@ def load(folder: Path, release_id: str) -> LoadedRelease:
     return load_release(ReleaseStore(folder / "store"), release_id, link, PictureLimits())
 
 
+async def test_a_release_of_plans_names_gpu_and_tensorrt(tmp_path: Path) -> None:
+    profiles = [{"batch": (1, 16, 64), "length": (8, 8, 16)}]
+    repository = tmp_path / "repository"
+    write_pair(repository, of_both={"target": "tensorrt", "profiles": profiles})
+    for tower in ("query_tower", "product_tower"):
+        write_plan(repository / tower / "1", "9.0")
+    engine = (await build(tmp_path)).engine
+    assert (engine.target, engine.compute_capability) == ("tensorrt", "9.0")
+    assert engine.tensorrt_version == "10.13.3.9"
+
+
 async def test_the_manifest_names_everything_that_went_in(tmp_path: Path) -> None:
     manifest = await build(tmp_path)
     towers = newest_towers(tmp_path / "repository")
@@ -50,6 +61,7 @@ async def test_the_manifest_names_everything_that_went_in(tmp_path: Path) -> Non
     assert manifest.preprocessing_hash == towers.query.preprocessing_hash
     assert (manifest.engine.target, manifest.engine.runtime) == ("cpu", "onnxruntime 1.0.0")
     assert manifest.engine.cpu_flags == cpu_flags()
+    assert manifest.engine.tensorrt_version is None
     assert (manifest.index.kind, manifest.index.count, manifest.index.recall) == ("flat", 12, 1.0)
     assert manifest.catalogue.fingerprint == CATALOGUE.fingerprint()
     assert (manifest.catalogue.products, manifest.catalogue.source) == (12, "tiny-shop")

@@ -6,8 +6,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
 from scenarios import BAD, GOOD
 from support.processes import eventually, stubs
 from support.repository import write_tower
@@ -100,6 +102,44 @@ def test_the_product_tower_equals_onnx_runtime_in_process(triton_server):
     with pytest.raises(InferenceServerException, match="has_text and has_image of row 5 are all false"):
         triton_server.infer("product_tower", request, ("product_embedding",))
     triton_server.control.unload("product_tower")
+
+
+class Calibration(CalibrationDataReader):
+    """Feeds the good queries of the scenarios."""
+
+    def __init__(self):
+        self._feeds = iter([query_arrays(ids) for ids in GOOD])
+
+    def get_next(self):
+        return next(self._feeds, None)
+
+
+def quantize(path):
+    """Replaces a tower by itself with int8 weights and static scales (Q/DQ); its metadata is kept."""
+    facts = onnx.load(path).metadata_props
+    quantize_static(path, path, Calibration(), quant_format=QuantFormat.QDQ)
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    model.metadata_props.extend(facts)
+    onnx.save(model, path)
+    return {node.op_type for node in model.graph.node}
+
+
+def test_an_int8_version_serves_beside_its_fp32_one_and_after_it(triton_server, query_tower):
+    control = triton_server.control
+    folder = write_tower(triton_server.repository, "query_tower", 3, seed=1)  # version 1's weights
+    assert {"QuantizeLinear", "DequantizeLinear"} <= quantize(folder / "model.onnx")
+    int8 = onnxruntime.InferenceSession(folder / "model.onnx")
+    control.load_versions("query_tower", [1, 3])
+    for ids in GOOD:
+        expected = [session.run(None, query_arrays(ids))[0][0] for session in (query_tower, int8)]
+        answers = [triton_server.query(ids, version) for version in (1, 3)]
+        np.testing.assert_allclose(answers, expected, rtol=0, atol=1e-6)
+        assert 0.99 < answers[0] @ answers[1] < 1 - 1e-7, "int8 must be near fp32, and must not be fp32"
+    control.load_versions("query_tower", [3])
+    assert control.ready_versions("query_tower") == (3,)
+    np.testing.assert_allclose(triton_server.query(GOOD[-1], 3), answers[1], rtol=0, atol=1e-6)
+    control.load_versions("query_tower", [1])
 
 
 def test_versions_serve_side_by_side_and_the_old_one_retires_unnoticed(triton_server, query_tower):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import quantize_dynamic
 
 
 def _constant(name: str, value: object) -> onnx.TensorProto:
@@ -86,6 +87,51 @@ def disturb(source: Path, path: Path, output: str, by: float) -> Path:
     model.graph.initializer.append(_constant("offset", offset))
     model.graph.node.append(helper.make_node("Add", ["sound", "offset"], [output]))
     return _saved(model, path)
+
+
+def blow_up_embeddings(source: Path, path: Path) -> Path:
+    """The same function with huge numbers before the first LayerNormalization, which undoes the factor.
+
+    Sound in fp32, and in fp16 with islands for what does not fit. The tables themselves leave fp16's
+    range: ONNX Runtime on a CPU computes fp16 nodes in fp32 and rounds only what is stored, so that it
+    would hide an overflow between two nodes.
+    """
+    model = onnx.load(source)
+    tables = {node.input[0] for node in model.graph.node if node.op_type == "Gather"}
+    for tensor in model.graph.initializer:
+        if tensor.name in tables and tensor.data_type == TensorProto.FLOAT:
+            huge = numpy_helper.to_array(tensor) * np.float32(1e7)
+            tensor.CopyFrom(numpy_helper.from_array(huge, tensor.name))
+    return _saved(model, path)
+
+
+def overflow_in_fp16(source: Path, path: Path) -> Path:
+    """Everything in fp16 without islands, for a tower with numbers that do not fit."""
+    model = onnx.load(blow_up_embeddings(source, path))
+    graph = model.graph
+    outputs = [value.name for value in graph.output]
+    for name in outputs:
+        _rename(graph, name, f"{name}_fp16")
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.FLOAT16
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            with np.errstate(over="ignore"):
+                halved = numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(numpy_helper.from_array(halved, tensor.name))
+    graph.node.extend(
+        helper.make_node("Cast", [f"{name}_fp16"], [name], to=TensorProto.FLOAT) for name in outputs
+    )
+    del graph.value_info[:]
+    return _saved(model, path)
+
+
+def dynamic_int8(source: Path, path: Path) -> Path:
+    """ONNX Runtime's dynamic int8: activations take one scale a batch, so neighbours move a vector."""
+    quantize_dynamic(source, path, op_types_to_quantize=["MatMul"], per_channel=True)
+    return path
 
 
 def element_types(values: object) -> dict[str, str]:

@@ -6,18 +6,18 @@ from pathlib import Path
 
 from support.onnx_towers import build_product_tower, build_query_tower
 
+from export.triton_config import MAX_BATCH_SIZE
+
 SOURCE = Path(__file__).resolve().parents[2] / "model_repository"
 DEFAULTS = {"dim": 8, "vocabulary_size": 100, "max_tokens": 48, "views": 1, "picture_size": 64}
 
 
-def render_config(model: str, version: int = 1, instances: int = 1) -> str:
+def render_config(model: str, version: int = 1) -> str:
     template = string.Template((SOURCE / "templates" / f"{model}.cpu.pbtxt").read_text(encoding="utf-8"))
-    return template.substitute(version=version, instances=instances)
+    return template.substitute(version=version, instances=1, max_batch_size=MAX_BATCH_SIZE[model])
 
 
-def write_tower(
-    repository: Path, model: str, version: int = 1, *, seed: int | None = None, instances: int = 1, **values
-) -> Path:
+def write_tower(repository: Path, model: str, version: int = 1, *, seed: int | None = None, **values) -> Path:
     """Adds a version of ``query_tower`` or ``product_tower``; returns its folder."""
     folder = repository / model / str(version)
     folder.mkdir(parents=True)
@@ -34,6 +34,6 @@ def write_tower(
         build_product_tower(folder / "model.onnx", views=facts["views"], size=facts["picture_size"], **shared)
     for file in (SOURCE / "runner").glob("*.py"):
         shutil.copy(file, folder)
-    config = render_config(model, version, instances)
+    config = render_config(model, version)
     (repository / model / "config.pbtxt").write_text(config, encoding="utf-8")
     return folder

@@ -10,7 +10,8 @@ from PIL import Image
 
 from catalog.catalogue import Catalogue
 from catalog.pictures import DecodedPictures
-from catalog.schema import Click, Product
+from catalog.schema import Click, EvaluationQuery, Judgement, Picture, Product
+from catalog.writers import write_catalogue
 from towers.build import build_towers
 from towers.checkpoint import Checkpoint, Provenance
 from towers.recipe import Recipe
@@ -85,6 +86,21 @@ def tiny_clicks(catalogue: Catalogue) -> list[Click]:
         for product in catalogue.products
         for query, clicks in ((product.category, 1), (f"{product.color} {product.category}", 9))
     ]
+
+
+def write_tiny_shop(folder: Path) -> Path:
+    """The tiny shop on disk, with clicks, queries and judgements."""
+    catalogue = tiny_catalogue()
+    write_catalogue(
+        folder,
+        catalogue.products,
+        [Picture(product.product_id, "main", png(COLOURS[product.color])) for product in catalogue.products],
+        clicks=tiny_clicks(catalogue),
+        queries=[EvaluationQuery("q1", "red mug", "colour"), EvaluationQuery("q2", "lamp", "category")],
+        judgements=[Judgement("q1", "mug-red", 2), Judgement("q1", "mug-blue", 1)]
+        + [Judgement("q2", f"lamp-{colour}", 2) for colour in COLOURS],
+    )
+    return folder
 
 
 def tiny_checkpoint(views: int = 1, seed: int = 0) -> Checkpoint:

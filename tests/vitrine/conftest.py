@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.tiny_shop import COLOURS, png, tiny_catalogue, tiny_clicks
+from support.tiny_shop import write_tiny_shop
 
 from catalog.held_out import is_held_out
-from catalog.schema import EvaluationQuery, Judgement, Picture, Product
+from catalog.schema import EvaluationQuery, Judgement, Product
 from catalog.writers import write_catalogue
 from vitrine import main
 
@@ -64,18 +64,7 @@ def vitrine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
     """The tiny shop on disk, with clicks, queries and judgements."""
-    catalogue = tiny_catalogue()
-    folder = tmp_path / "shop"
-    write_catalogue(
-        folder,
-        catalogue.products,
-        [Picture(product.product_id, "main", png(COLOURS[product.color])) for product in catalogue.products],
-        clicks=tiny_clicks(catalogue),
-        queries=[EvaluationQuery("q1", "red mug", "colour"), EvaluationQuery("q2", "lamp", "category")],
-        judgements=[Judgement("q1", "mug-red", 2), Judgement("q1", "mug-blue", 1)]
-        + [Judgement("q2", f"lamp-{colour}", 2) for colour in COLOURS],
-    )
-    return folder
+    return write_tiny_shop(tmp_path / "shop")
 
 
 @pytest.fixture

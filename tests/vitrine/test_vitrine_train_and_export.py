@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 from support.exported_pairs import make_record, tiny_tokenizer
-from support.tiny_shop import tiny_recipe
+from support.tiny_shop import tiny_checkpoint, tiny_recipe
 
 from catalog.readers import read_catalogue
-from towers.checkpoint import load_checkpoint
+from releases.manifest import GateReport
+from towers.checkpoint import load_checkpoint, save_checkpoint
 from towers.recipe import Recipe
 from vitrine.export_towers import run_export
 
@@ -84,13 +85,47 @@ def test_exporting_what_is_no_checkpoint_is_refused(vitrine, tmp_path: Path) -> 
     assert not Path("model_repository").exists()
 
 
-def test_the_gates_are_printed(
+def test_what_a_target_does_not_run_is_said_before_the_checkpoint_is_read(vitrine) -> None:
+    done = vitrine("export", "nowhere", "--target", "cpu", "--precision", "fp8")
+    assert done.code == 2
+    assert "fp32, int8" in done.err
+
+
+def test_a_checkpoint_whose_catalogue_is_gone_asks_for_one(vitrine, tmp_path: Path) -> None:
+    save_checkpoint(tiny_checkpoint(), tmp_path / "towers")  # trained on "tiny-shop", which is no folder
+    done = vitrine("export", tmp_path / "towers")
+    assert done.code == 2
+    assert "--catalog" in done.err
+    assert "tiny-shop" in done.err
+
+
+def test_without_tensorrt_the_target_says_what_to_install(vitrine, shop: Path, tmp_path: Path) -> None:
+    save_checkpoint(tiny_checkpoint(), tmp_path / "towers")
+    done = vitrine(
+        "export", tmp_path / "towers", "--target", "tensorrt", "--precision", "fp16", "--catalog", shop
+    )
+    assert done.code == 2
+    assert "vitrine[tensorrt]" in done.err
+    assert "the image vitrine/export" in done.err
+    assert not Path("model_repository").exists()
+
+
+def test_the_gates_are_printed_with_what_was_asked(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    records = [make_record(tower, tiny_tokenizer(), version=4) for tower in ("query_tower", "product_tower")]
+    gate = GateReport(
+        name="numbers",
+        passed=True,
+        measured={"cosine": 0.999, "largest_loss": 0.001, "queries": 7},
+        thresholds={"cosine": 0.9, "largest_loss": 0.5},
+    )
+    towers = ("query_tower", "product_tower")
+    records = [make_record(tower, tiny_tokenizer(), version=4, gates=(gate,)) for tower in towers]
     monkeypatch.setattr("towers.checkpoint.load_checkpoint", lambda path: path)
     monkeypatch.setattr("export.pipeline.export_checkpoint", lambda *_, **__: records)
-    run_export(tmp_path, tmp_path / "repository")
-    said = capsys.readouterr().err
-    assert "query_tower version 4: c 1.0000000" in said
-    assert "product_tower version 4" in said
+    run_export(tmp_path, tmp_path / "repository", tmp_path)
+    lines = [line.split() for line in capsys.readouterr().err.splitlines()]
+    assert ["numbers", "cosine", "0.999", ">=", "0.9"] in lines
+    assert ["largest_loss", "0.001", "<=", "0.5"] in lines
+    assert ["queries", "7"] in lines
+    assert any(line and line[-1].endswith("product_tower/4") for line in lines)

@@ -1,6 +1,8 @@
 """Words and pictures to vectors, through a Triton in memory."""
 
 import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -162,3 +164,45 @@ async def test_rows_that_triton_refuses_are_the_callers_fault():
     client = TowerClient(Strict(FakeTriton(v1=(1, 8))), "fake", "query_tower", 1, ("query_embedding",), 1.0)
     with pytest.raises(InvalidInput, match="unexpected shape"):
         await client.run({"input_ids": np.ones((1, 3), np.int64)})
+
+
+@pytest.mark.parametrize("target", ["cpu", "onnxruntime", "tensorrt"])
+async def test_native_targets_get_few_lengths_and_the_same_vectors(target):
+    bench = Bench()
+    spec = replace(SPEC, target=target, max_query_tokens=20, max_product_tokens=30)
+    encoder = Encoder(bench.link, spec, TOKENIZER)
+    tokens = encoder.tokenise("red mug")
+    ids = np.array([tokens.ids])
+    plain = bench.triton.embed("query_tower", 1, {"input_ids": ids, "attention_mask": np.ones_like(ids)})[0]
+    lengths, embed = [], bench.triton.embed
+
+    def seen(model, version, inputs):
+        assert inputs["input_ids"].shape == inputs["attention_mask"].shape
+        lengths.append((model, inputs["input_ids"].shape[1]))
+        return embed(model, version, inputs)
+
+    bench.triton.embed = seen
+    np.testing.assert_allclose(await encoder.encode_words(tokens), plain, atol=1e-6)
+    for count in (8, 9, 17, 20):
+        await encoder.query_vectors([[5] * count])
+    await encoder.encode_picture(RED)
+    for count in (25, 30):
+        row = encoder.product_row("", np.stack([RED, RED]), np.array([True, True]))
+        await encoder.product_embeddings([replace(row, ids=[5] * count)])
+    query = [length for model, length in lengths if model == "query_tower"]
+    product = [length for model, length in lengths if model == "product_tower"]
+    if target == "cpu":
+        assert (query, product) == ([len(tokens.ids), 8, 9, 17, 20], [2, 25, 30])
+    else:  # the largest is the tower's own limit: it may have no positions beyond
+        assert (query, product) == ([8, 8, 16, 20, 20], [8, 30, 30])
+
+
+def test_the_manifest_says_which_target_the_encoder_pads_for():
+    manifest = SimpleNamespace(
+        towers={name: SimpleNamespace(version=4) for name in ("query_tower", "product_tower")},
+        tokenizer=SimpleNamespace(max_query_tokens=6, max_product_tokens=7),
+        picture_size=8,
+        views=1,
+        engine=SimpleNamespace(target="tensorrt"),
+    )
+    assert EncoderSpec.of(manifest) == EncoderSpec(4, 4, 6, 7, 8, 1, "tensorrt")
