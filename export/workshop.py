@@ -95,7 +95,7 @@ class Workshop:
         self._job, self._folder, self._on_stage = job, folder, on_stage
         on_stage("reading the catalogue for the gate")
         self._shop = open_gate_shop(job.catalogue, job.checkpoint.recipe)
-        self._limits = GateSettings().of(job.precision)
+        self._limits = GateSettings().of(job.precision, job.target)
         # The candidate's texts go through the file that will be published, the reference's through the
         # tokenizer of the training.
         (folder / TOKENIZER_FILE).write_bytes(job.checkpoint.towers.tokenizer.to_bytes())

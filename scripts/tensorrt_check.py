@@ -213,12 +213,17 @@ def drawn_texts(fewest: int, most: int) -> Counter[str]:
 
 
 def main() -> int:
-    """Builds everything, prints a line each, and returns 1 where TensorRT refused something."""
+    """Builds everything, prints a line each, and returns 1 where TensorRT refused something.
+
+    With ``--prepare`` it makes the environment and nothing else.
+    """
     tool, reason = find_tool()
     if tool is None:
         sys.stdout.write(f"tensorrt-check skipped: {reason}\n")
         return 0
     python = environment(tool)
+    if "--prepare" in sys.argv[1:]:
+        return 0
     sys.stdout.write(
         _LINE.format("tower", "precision", "seconds", "plan MB", "profiles", "layers", "TensorRT")
     )

@@ -159,7 +159,7 @@ def try_engine(
             rows,
             Candidate(engine, rows, shapes),
             checkpoint.recipe.image.views,
-            GateSettings().of(precision),
+            GateSettings().of(precision, "cpu" if "CPU" in engine.name else "tensorrt"),
         )
     except GateFailed as refused:
         return {**trial, "gate": "failed", "refusal": str(refused)[:600]}

@@ -30,8 +30,8 @@ from export.gate.samples import Sample, feed_of
 from export.onnx_export import TowerGraph
 from towers.recipe import Recipe
 
-MOST_PRODUCTS = 256
-MOST_TEXTS = 512
+MOST_PRODUCTS = 128
+MOST_TEXTS = 256
 _BATCH = 16
 
 

@@ -12,7 +12,15 @@ def test_every_precision_has_limits_and_fewer_bits_are_asked_for_less() -> None:
     assert asked[0].mean_cosine >= asked[1].mean_cosine >= asked[2].mean_cosine >= asked[3].mean_cosine
     for limits in asked:
         assert limits.mean_cosine >= limits.p1_cosine >= limits.minimum_cosine
-        assert limits.minimum_cosine_in_company > 0.999
+        assert limits.minimum_cosine_in_company >= 0.99
+
+
+def test_a_target_may_have_limits_of_its_own() -> None:
+    settings = GateSettings()
+    on_gpu = settings.of("int8", "tensorrt")
+    assert on_gpu.minimum_cosine_in_company < settings.of("int8", "cpu").minimum_cosine_in_company
+    assert on_gpu.mean_cosine == settings.int8.mean_cosine
+    assert settings.of("fp16", "tensorrt") == settings.fp16
 
 
 def test_a_limit_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
