@@ -78,6 +78,15 @@ def read_query_log(path: Path) -> dict[str, int]:
     columns = _evaluation_columns(path, ("query",), ("count",))
     texts = [text_of(cell) for cell in columns["query"]]
     counts = _counts(path, columns, "count", texts) if "count" in columns else [1] * len(texts)
+    refuse_if_any(
+        [row for row, text in enumerate(texts, start=1) if not text.strip()],
+        what="rows have no query",
+        where=f"{path}: query",
+        fix="Remove rows without a query.",
+    )
+    refuse_if_any(
+        [] if any(counts) else ["all"], what="counts are 0", where=f"{path}: count", fix="Count searches."
+    )
     asked: dict[str, int] = {}
     for text, count in zip(texts, counts, strict=True):
         asked[text] = asked.get(text, 0) + count

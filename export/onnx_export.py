@@ -6,7 +6,10 @@ and pictures enter as UINT8: what Triton gets is what the gateway has.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +95,7 @@ def export_onnx(graph: TowerGraph, path: Path) -> None:
         InternalError: the exporter's result is not a valid model of the contract.
     """
     dims = {name: torch.export.Dim(name, min=1) for axes in graph.dynamic for name in axes.values()}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet_log():
         # The exporter warns of its own internals; what matters is checked below.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
@@ -112,6 +115,18 @@ def export_onnx(graph: TowerGraph, path: Path) -> None:
     _check_contract(graph, model)
     onnx.helper.set_model_props(model, {name: str(value) for name, value in graph.limits.items()})
     onnx.save_model(model, str(path))
+
+
+@contextlib.contextmanager
+def _quiet_log() -> Iterator[None]:
+    """Silences torch's exporter, which logs the packages that it could also use."""
+    logger = logging.getLogger("torch.onnx._internal.exporter")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _check_contract(graph: TowerGraph, model: onnx.ModelProto) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from catalog.preprocessing import preprocessing_hash
 from export.onnx_export import tower_graphs
-from export.repository import write_pair
+from export.repository import only_writer, write_pair
 from export.workshop import ExportJob, GatedTower, Workshop
 from releases.export_record import ExportRecord, next_version
 from releases.manifest import GateReport
@@ -42,17 +42,18 @@ def export_checkpoint(job: ExportJob, on_stage: Callable[[str], None] = lambda _
             for graph in tower_graphs(job.checkpoint)
         )
         answers = workshop.compare_answers(query, product)
-        version = next_version(job.repository)
         gated = [(query, (query.numbers,)), (product, (product.numbers, answers))]
-        records = [_record(job, tower, gates, version) for tower, gates in gated]
         plans = {tower.graph.name: tower.plan(gates) for tower, gates in gated}
         on_stage("publishing")
-        write_pair(
-            job.repository,
-            [(record, tower.onnx_file) for record, (tower, _) in zip(records, gated, strict=True)],
-            workshop.tokenizer.to_bytes(),
-            {name: plan for name, plan in plans.items() if plan},
-        )
+        with only_writer(job.repository):
+            version = next_version(job.repository)
+            records = [_record(job, tower, gates, version) for tower, gates in gated]
+            write_pair(
+                job.repository,
+                [(record, tower.onnx_file) for record, (tower, _) in zip(records, gated, strict=True)],
+                workshop.tokenizer.to_bytes(),
+                {name: plan for name, plan in plans.items() if plan},
+            )
     return records
 
 

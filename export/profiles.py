@@ -112,7 +112,7 @@ def best_profile(profiles: Sequence[OptimisationProfile], batch: int, length: in
     fitting = [
         (abs(profile.batch[1] - batch) + abs(profile.length[1] - length), index)
         for index, profile in enumerate(profiles)
-        if profile.batch[0] <= batch <= profile.batch[2] and profile.length[0] <= length <= profile.length[2]
+        if profile.covers(batch, length)
     ]
     if not fitting:
         known = "; ".join(

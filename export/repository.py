@@ -8,14 +8,15 @@ serves one target, and for native targets towers of one size: see ``_require_ali
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from export.repository_plans import BuiltPlan, check_plan, put_plan
 from export.triton_config import MAX_BATCH_SIZE, PARTS, require_profiles, write_config
-from faults import InvalidInput
+from faults import InvalidInput, StorageFailed
 from releases.export_record import (
     EXPORT_RECORD,
     MODEL_FILE,
@@ -26,9 +27,10 @@ from releases.export_record import (
     version_folder,
     version_folders,
 )
-from releases.files import fsync_tree, storage_errors, write_atomically
+from releases.files import file_lock, fsync_tree, storage_errors, write_atomically
 from releases.manifest import require_equal
 
+_PATIENCE_S = 60.0
 _NATIVE_SIZES = ("dim", "views", "picture_size", "profiles")
 """What native configurations fix, for all versions of a model at once."""
 
@@ -121,16 +123,47 @@ def write_pair(
         raise
 
 
-def require_target(repository: Path, target: str) -> None:
-    """Refuses a repository that serves another target: asked before an export spends its minutes.
+@contextlib.contextmanager
+def only_writer(repository: Path) -> Iterator[None]:
+    """Holds a model repository, so that version numbers and configurations have one writer at a time.
 
     Raises:
-        Mismatch: it does; both targets are named.
+        Occupied: somebody else has been writing for a minute.
+        StorageFailed: the folder cannot be made.
     """
+    with storage_errors(repository, "nothing was written"):
+        repository.mkdir(parents=True, exist_ok=True)
+    with file_lock(repository, _PATIENCE_S):
+        yield
+
+
+def require_room(repository: Path, target: str, sizes: Mapping[str, int]) -> None:
+    """Refuses a repository that cannot take such engines: asked before an export spends its minutes.
+
+    Args:
+        repository: the model repository; need not exist yet.
+        target: of the engines.
+        sizes: their dim, views and picture_size.
+
+    Raises:
+        Mismatch: it serves another target, or, where the configuration fixes them, other sizes.
+        StorageFailed: it cannot be written.
+    """
+    there = next((path for path in (repository, *repository.absolute().parents) if path.exists()), repository)
+    if not os.access(there, os.W_OK | os.X_OK) or not there.is_dir():
+        raise StorageFailed(
+            "no version could be added to the model repository: this folder cannot be written",
+            field="--repository",
+            value=str(there),
+            fix="make it writable for this user, or name another --repository.",
+        )
     for model in MAX_BATCH_SIZE:
-        there = _readable_record(repository, model)
-        if there is not None:
-            _require_equal(repository, there, "target", target)
+        record = _readable_record(repository, model)
+        if record is None:
+            continue
+        _require_equal(repository, record, "target", target)
+        for name, value in sizes.items() if target != "cpu" else ():
+            _require_equal(repository, record, name, value)
 
 
 def settled_profiles(repository: Path, model: str) -> tuple[OptimisationProfile, ...] | None:

@@ -12,17 +12,20 @@ from pathlib import Path
 from typing import Protocol
 
 import onnxruntime as ort
+import torch
 
 from export.gate.engine import Engine, OnnxEngine
 from export.onnx_export import TowerGraph
 from export.repository_plans import BuiltPlan
 from export.targets import Target
 from export.tensorrt.builder import BuildSettings, build_plan
-from export.tensorrt.installation import require_tensorrt
+from export.tensorrt.installation import INTERPRETER_VARIABLE, require_tensorrt
 from export.tensorrt.machine import require_machine
 from export.tensorrt.plans import describe_plan
 from export.tensorrt.runtime_engine import TensorRTEngine
+from faults import NotFound
 from releases.export_record import OptimisationProfile
+from releases.manifest import require_equal
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,21 @@ class TensorRTRuntime:
         self._command = command
         self._settings = BuildSettings(timing_caches=timing_caches)
         # Another interpreter may build, but the gate runs the plan in this one, beside torch.
-        for interpreter in (self._settings.interpreter, sys.executable):
-            require_tensorrt(interpreter)
+        builder, own = (require_tensorrt(python) for python in (self._settings.interpreter, sys.executable))
+        require_equal(
+            "TensorRT of the gate (this interpreter)",
+            expected=builder,
+            found=own,
+            fix=f"install that version here, or unset {INTERPRETER_VARIABLE}.",
+        )
         self._machine = require_machine()
+        if not torch.cuda.is_available():
+            raise NotFound(
+                f"torch {torch.__version__} sees no GPU, and the gate runs the plan beside it",
+                field="torch",
+                value=self._machine.gpu,
+                fix="install torch's CUDA build in this environment, or run in the export image (docker/).",
+            )
         self._settings = replace(self._settings, compute_capability=self._machine.compute_capability)
 
     def make(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from faults import InvalidInput
 from releases.engine_manifest import plan_name, plans_in
-from releases.export_record import ExportRecord, OptimisationProfile, version_folders
+from releases.export_record import ExportRecord, version_folders
 from releases.files import write_atomically
 from releases.manifest import TowerName
 from releases.token_lengths import token_step
@@ -94,7 +94,7 @@ def require_profiles(record: ExportRecord) -> None:
     step = token_step(record.target)
     for length in (*range(step, longest, step), longest):
         for rows in range(1, most + 1):
-            if not any(_covers(profile, rows, length) for profile in record.profiles):
+            if not any(profile.covers(rows, length) for profile in record.profiles):
                 raise InvalidInput(
                     f"no optimisation profile of {record.model} covers {rows} rows of {length} tokens.",
                     field="profiles",
@@ -102,10 +102,6 @@ def require_profiles(record: ExportRecord) -> None:
                     fix=f"let the profiles reach from 1 row of {min(step, longest)} tokens to "
                     f"{most} rows of {longest}.",
                 )
-
-
-def _covers(profile: OptimisationProfile, rows: int, length: int) -> bool:
-    return profile.batch[0] <= rows <= profile.batch[2] and profile.length[0] <= length <= profile.length[2]
 
 
 def _longest(record: ExportRecord) -> int:

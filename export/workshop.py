@@ -13,11 +13,12 @@ from export.gate.retrieval import TowerPair, check_retrieval
 from export.gate.samples import samples
 from export.gate.shop import open_gate_shop
 from export.gate.thresholds import GateSettings
+from export.gate.weights import check_weights
 from export.onnx_export import TowerGraph, export_onnx
 from export.precision import convert
 from export.precision.calibration import calibration_feeds
 from export.profiles import optimisation_profiles, token_lengths
-from export.repository import require_target, settled_profiles
+from export.repository import require_room, settled_profiles
 from export.repository_plans import BuiltPlan
 from export.runtimes import MadeEngine, open_runtime
 from export.targets import Precision, Target, require_supported
@@ -28,7 +29,7 @@ from releases.token_lengths import token_step
 from towers.checkpoint import Checkpoint
 
 _ORDINARY_TEXTS = 24
-"""Beside the hostile ones: enough for every token length that a tower takes to occur."""
+"""Beside the hostile ones, which have the extreme lengths."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Workshop:
         job: what is wanted.
         folder: for files on their way; the caller removes it.
         on_stage: told what happens now.
+        tokenizer_file: what lies beside the engines; the checkpoint's own where it will be published.
 
     Raises:
         InvalidInput: the target does not run this precision, or there is nothing to gate on.
@@ -88,18 +90,28 @@ class Workshop:
         NotFound: this machine lacks what the target needs.
     """
 
-    def __init__(self, job: ExportJob, folder: Path, on_stage: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        job: ExportJob,
+        folder: Path,
+        on_stage: Callable[[str], None],
+        tokenizer_file: Path | None = None,
+    ) -> None:
         require_supported(job.target, job.precision)
-        require_target(job.repository, job.target)
+        recipe = job.checkpoint.recipe
+        sizes = {"dim": recipe.dim, "views": recipe.image.views, "picture_size": recipe.image.size}
+        require_room(job.repository, job.target, sizes)
         self._runtime = open_runtime(job.target, job.command, job.timing_caches)
         self._job, self._folder, self._on_stage = job, folder, on_stage
         on_stage("reading the catalogue for the gate")
         self._shop = open_gate_shop(job.catalogue, job.checkpoint.recipe)
         self._limits = GateSettings().of(job.precision, job.target)
-        # The candidate's texts go through the file that will be published, the reference's through the
+        if tokenizer_file is None:
+            tokenizer_file = folder / TOKENIZER_FILE
+            tokenizer_file.write_bytes(job.checkpoint.towers.tokenizer.to_bytes())
+        # The candidate's texts go through the file beside the engines, the reference's through the
         # tokenizer of the training.
-        (folder / TOKENIZER_FILE).write_bytes(job.checkpoint.towers.tokenizer.to_bytes())
-        self.tokenizer = Tokenizer.from_file(folder / TOKENIZER_FILE)
+        self.tokenizer = Tokenizer.from_file(tokenizer_file)
 
     def export(self, graph: TowerGraph) -> Path:
         """Returns the tower's ONNX file in the job's precision."""
@@ -136,6 +148,7 @@ class Workshop:
             GateFailed: it is not good enough.
         """
         job, most = self._job, graph.limits["max_tokens"]
+        check_weights(graph.name, onnx_file)
         self._on_stage(f"making the engine of {graph.name}")
         made = self._runtime.make(graph, onnx_file, job.precision, profiles)
         self._on_stage(f"comparing {graph.name} with PyTorch")
@@ -174,6 +187,8 @@ class Workshop:
     def _calibration(self, graph: TowerGraph) -> list[Feed]:
         if self._job.precision not in ("int8", "fp8"):
             return []
-        # Queries of the click log, never the judged ones: those measure.
-        queries, recipe = list(self._shop.traffic), self._job.checkpoint.recipe
+        # Queries of the click log, but none that the gate asks: those measure.
+        asked = set(self._queries())
+        queries = [query for query in self._shop.traffic if query not in asked]
+        recipe = self._job.checkpoint.recipe
         return calibration_feeds(graph, self.tokenizer, recipe, self._shop.catalogue, queries)

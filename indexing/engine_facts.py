@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from releases.engine_manifest import EngineManifest, engine_manifests
+from releases.engine_manifest import EngineManifest, engine_manifests, plan_name
 from releases.export_record import ExportRecord, version_folder
 from releases.manifest import EnginePart, require_equal
+from releases.verify import hash_file
 
 _NAMED = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd", "sve")
 
@@ -43,6 +44,10 @@ def plans_of(repository: Path, query: ExportRecord, product: ExportRecord) -> tu
         for plan in of_tower:
             what = f"onnx_sha256 of {record.model}'s plan for compute capability {plan.compute_capability}"
             require_equal(what, expected=record.sha256, found=plan.onnx_sha256, fix=fix)
+            file = version_folder(repository, record) / plan_name(plan.compute_capability)
+            require_equal(
+                f"sha256 of {file}", expected=plan.plan_sha256, found=hash_file(file).sha256, fix=fix
+            )
     return (*plans[0], *plans[1])
 
 

@@ -54,6 +54,10 @@ class OptimisationProfile(BaseModel):
             raise ValueError(f"{bounds} must be smallest, usual, largest")
         return bounds
 
+    def covers(self, rows: int, tokens: int) -> bool:
+        """Tells whether a batch of this shape can run under the profile."""
+        return self.batch[0] <= rows <= self.batch[2] and self.length[0] <= tokens <= self.length[2]
+
     def __repr__(self) -> str:
         """Short, because errors show several profiles in one line."""
         return "{}/{}/{} x {}/{}/{}".format(*self.batch, *self.length)

@@ -121,10 +121,15 @@ def fsync_tree(folder: Path) -> None:
 def file_lock(path: Path, timeout_s: float) -> Iterator[None]:
     """Holds an exclusive lock that dies with its process, among threads and processes alike.
 
+    Args:
+        path: a folder that exists, or a file, which is made.
+        timeout_s: how long to wait.
+
     Raises:
         faults.Occupied: somebody else held it for longer than ``timeout_s``.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    flags = os.O_RDONLY | os.O_DIRECTORY if path.is_dir() else os.O_RDWR | os.O_CREAT
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
     try:
         deadline = time.monotonic() + timeout_s
         while not try_lock(descriptor):

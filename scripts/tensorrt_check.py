@@ -10,9 +10,7 @@ Weights are fresh: what TensorRT accepts depends on the graph and its types, not
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import logging
 import os
 import random
 import shutil
@@ -140,8 +138,7 @@ def trials(recipe_name: str, folder: Path) -> Iterator[Trial]:
     checkpoint = Checkpoint(towers, recipe, Provenance("tensorrt-check", "0" * 64, "fresh weights", 0, 0))
     for graph in tower_graphs(checkpoint):
         onnx_file = folder / f"{recipe_name}-{graph.name}.onnx"
-        with _quiet():
-            export_onnx(graph, onnx_file)
+        export_onnx(graph, onnx_file)
         most, asked = graph.limits["max_tokens"], texts[graph.name]
         lengths = token_lengths(towers.tokenizer, asked, most)
         rows = samples(towers.tokenizer, recipe, most, list(asked)[:_ORDINARY_TEXTS])
@@ -155,16 +152,6 @@ def trials(recipe_name: str, folder: Path) -> Iterator[Trial]:
                 for start in range(0, len(rows), _CALIBRATION_ROWS)
             ),
         )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences torch's exporter, which logs the packages that it could also use."""
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def all_builds(python: str, folder: Path) -> Iterator[tuple[Trial, Precision, Future[BuildResult]]]:

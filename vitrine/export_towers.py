@@ -40,11 +40,20 @@ def export_towers(
     ] = None,
     add_to: Annotated[
         int | None,
-        typer.Option(help="tensorrt: add this GPU's plans to that version instead of exporting a new one."),
+        typer.Option(
+            min=1, help="tensorrt: add this GPU's plans to that version instead of exporting a new one."
+        ),
     ] = None,
 ) -> None:
     """Exports both towers; nothing is written unless both pass the gates, in numbers and in answers."""
     require_supported(target, precision)
+    if query_log and target == "cpu":
+        raise InvalidInput(
+            "engines of this target have no profiles to tune",
+            field="--query-log",
+            value=str(query_log),
+            fix="Leave it out, or export for another --target.",
+        )
     run_export(
         checkpoint,
         repository or LocalSettings().model_repository,
@@ -87,10 +96,22 @@ def run_export(
         def on_stage(stage: str) -> None:
             status.update(stage)
 
-        records = add_this_gpu(job, add_to, on_stage) if add_to else export_checkpoint(job, on_stage)
+        records = (
+            add_this_gpu(job, add_to, on_stage) if add_to is not None else export_checkpoint(job, on_stage)
+        )
     console.print(gate_table(records))
     for record in records:
-        console.print(f"{record.model} {record.precision} for {target}: {version_folder(repository, record)}")
+        tuned = f", tuned for {_shapes(record)}" if record.profiles else ""
+        where = version_folder(repository, record)
+        console.print(f"{record.model} {record.precision} for {target}: {where}{tuned}")
+
+
+def _shapes(record: ExportRecord) -> str:
+    """Returns the profiles' rows and tokens, each smallest/usual/largest."""
+    return "; ".join(
+        f"{'/'.join(map(str, profile.batch))} rows of {'/'.join(map(str, profile.length))} tokens"
+        for profile in record.profiles
+    )
 
 
 def gate_table(records: list[ExportRecord]) -> Table:

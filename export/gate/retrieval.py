@@ -69,7 +69,12 @@ def check_retrieval(reference: TowerPair, candidate: TowerPair, shop: GateShop, 
         recall_at_k(found.rows[row : row + 1, :10], scores[row : row + 1], *expected.best(row, 10))
         for row in range(len(shop.queries))
     ]
-    measured = {"overlap_at_10": float(np.mean(overlaps)), "queries": float(len(overlaps))}
+    measured = {
+        "overlap_at_10": float(np.mean(overlaps)),
+        "queries": float(len(overlaps)),
+        "products": float(len(shop.ids)),
+        "pictures": float(shop.has_image.sum()),
+    }
     asked = ["overlap_at_10"]
     if shop.judgements:
         before, after = expected.measures(shop), found.measures(shop)

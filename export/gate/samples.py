@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +24,15 @@ class Sample:
     """uint8[H,W,3]."""
     has_text: bool
     has_image: bool
+    place: int = 0
+    """Decides which of several picture slots are filled: the first, all, or all but the first."""
 
 
 def samples(tokenizer: Tokenizer, recipe: Recipe, max_tokens: int, texts: Sequence[str]) -> list[Sample]:
     """Returns the rows that an engine is compared on; equal arguments give equal rows.
 
     Every text, the hostile ones first, with some picture; every hostile text without a
-    picture; every hostile picture without a text.
+    picture (the empty one has neither); every hostile picture without a text.
 
     Args:
         tokenizer: turns texts into ids.
@@ -47,10 +49,10 @@ def samples(tokenizer: Tokenizer, recipe: Recipe, max_tokens: int, texts: Sequen
         shown = names[place % len(names)]
         rows.append(Sample(f"{text[:40]!r} with {shown}", ids, shots[shown], bool(text.strip()), True))
     for text, ids in zip(hostile_inputs.TEXTS, tokenised, strict=False):
-        rows.append(Sample(f"{text[:40]!r} without picture", ids, nothing, True, False))
+        rows.append(Sample(f"{text[:40]!r} without picture", ids, nothing, bool(text.strip()), False))
     empty = tokenizer.encode([""], max_tokens)[0]
     rows += [Sample(f"picture {name} alone", empty, shots[name], False, True) for name in names]
-    return rows
+    return [replace(row, place=place) for place, row in enumerate(rows)]
 
 
 def feed_of(
@@ -75,13 +77,10 @@ def feed_of(
     missing = max(0, length - ids.shape[1])
     ids, mask = (np.pad(array, ((0, 0), (0, missing))) for array in (ids, mask))
     pixels = np.zeros((len(rows), views, *rows[0].pixels.shape), dtype=np.uint8)
-    pixels[:, 0] = [row.pixels for row in rows]
-    has_image = np.zeros((len(rows), views), dtype=np.bool_)
-    has_image[:, 0] = [row.has_image for row in rows]
-    # Some rows show further pictures, upside down ones, so that every slot is compared.
+    has_image = np.array([_filled(row, views) for row in rows], dtype=np.bool_).reshape(len(rows), views)
     for place, row in enumerate(rows):
-        if row.has_image and len(row.ids) % 2:
-            pixels[place, 1:], has_image[place, 1:] = row.pixels[::-1], True
+        for slot in np.flatnonzero(has_image[place]):
+            pixels[place, slot] = np.rot90(row.pixels, k=int(slot))  # so that no two slots show the same
     tensors: Feed = {
         "input_ids": ids,
         "attention_mask": mask,
@@ -90,3 +89,10 @@ def feed_of(
         "has_image": has_image,
     }
     return {name: tensors[name] for name in inputs}
+
+
+def _filled(row: Sample, views: int) -> list[bool]:
+    """Returns which slots show a picture: a first one may be missing, as when it could not be decoded."""
+    if views == 1 or not row.has_image:
+        return [row.has_image] * views
+    return [[True] + [False] * (views - 1), [True] * views, [False] + [True] * (views - 1)][row.place % 3]

@@ -15,7 +15,7 @@ from catalog.catalogue import Catalogue
 from catalog.pictures import decode_catalogue
 from catalog.readers import read_catalogue, read_clicks, read_judgements, read_queries
 from catalog.schema import EvaluationQuery, Judgement
-from faults import InvalidInput
+from faults import CatalogueError, InvalidInput
 from towers.recipe import Recipe
 
 MOST_PRODUCTS = 3000
@@ -63,6 +63,21 @@ def open_gate_shop(folder: Path, recipe: Recipe, most_products: int = MOST_PRODU
     queries, judgements = _queries(folder, traffic)
     part = _part(whole, queries, judgements, most_products)
     pictures = decode_catalogue(part, recipe.image.size, recipe.image.views, "skip")
+    if pictures.skipped and not pictures.has_image.any():
+        raise CatalogueError(
+            f"none of {len(pictures.skipped)} pictures can be decoded: {pictures.skipped[0]}",
+            field="--catalog",
+            value=str(folder),
+            fix="Gate on a catalogue whose pictures are whole.",
+        )
+    known = [judgement for judgement in judgements if judgement.product_id in part]
+    if judgements and not any(judgement.grade for judgement in known):
+        raise InvalidInput(
+            "no query has a relevant product in this catalogue, by its qrels.csv",
+            field="--catalog",
+            value=str(folder),
+            fix="Judge products of this catalogue, or remove queries.csv and qrels.csv to gate on the log.",
+        )
     return GateShop(
         whole,
         part.ids,
@@ -70,7 +85,7 @@ def open_gate_shop(folder: Path, recipe: Recipe, most_products: int = MOST_PRODU
         pictures.pixels,
         pictures.has_image,
         queries,
-        [judgement for judgement in judgements if judgement.product_id in part],
+        known,
         traffic,
     )
 

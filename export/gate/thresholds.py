@@ -28,7 +28,9 @@ class Limits(BaseModel):
     minimum_cosine_in_company: float = Field(gt=0, le=1)
     """Of a row alone to itself in a batch or under padding: by how much dynamic batching may move it."""
     largest_weight_difference: float = Field(ge=0)
-    """Of a modality weight to PyTorch's, and of a row's alone to its own in company."""
+    """Of a modality weight to PyTorch's."""
+    largest_weight_difference_in_company: float = Field(ge=0)
+    """Of a modality weight of a row alone to its own in a batch or under padding."""
     largest_norm_error: float = Field(ge=0)
     """Scores are inner products: a vector that is too long outranks its neighbours."""
     overlap_at_10: float = Field(gt=0, le=1)
@@ -40,6 +42,15 @@ class Limits(BaseModel):
     def subset(self, names: tuple[str, ...]) -> dict[str, float]:
         """Returns some limits by name."""
         return {name: getattr(self, name) for name in names}
+
+
+class CompanyLimits(BaseModel):
+    """What a target asks in place of its precision's own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    minimum_cosine_in_company: float = Field(gt=0, le=1)
+    largest_weight_difference_in_company: float = Field(ge=0)
 
 
 class GateSettings(BaseSettings):
@@ -60,6 +71,7 @@ class GateSettings(BaseSettings):
         minimum_cosine=0.99999,
         minimum_cosine_in_company=0.99999,
         largest_weight_difference=1e-5,
+        largest_weight_difference_in_company=1e-5,
         largest_norm_error=1e-4,
         overlap_at_10=0.999,
         largest_recall_at_100_loss=0.001,
@@ -72,6 +84,7 @@ class GateSettings(BaseSettings):
         minimum_cosine=0.9999,
         minimum_cosine_in_company=0.9999,
         largest_weight_difference=0.003,
+        largest_weight_difference_in_company=0.001,
         largest_norm_error=1e-4,
         overlap_at_10=0.98,
         largest_recall_at_100_loss=0.003,
@@ -84,6 +97,7 @@ class GateSettings(BaseSettings):
         minimum_cosine=0.999,
         minimum_cosine_in_company=0.9999,
         largest_weight_difference=0.01,
+        largest_weight_difference_in_company=0.001,
         largest_norm_error=1e-4,
         overlap_at_10=0.95,
         largest_recall_at_100_loss=0.005,
@@ -98,15 +112,20 @@ class GateSettings(BaseSettings):
         minimum_cosine=0.95,
         minimum_cosine_in_company=0.99995,
         largest_weight_difference=0.08,
+        largest_weight_difference_in_company=0.001,
         largest_norm_error=1e-4,
         overlap_at_10=0.9,
         largest_recall_at_100_loss=0.01,
         largest_ndcg_at_10_loss=0.01,
     )
-    # A GPU takes another kernel for another batch size; the last digit of an fp32 island then decides on
+    # On a GPU another batch size means another kernel; the last digit of an fp32 island then decides on
     # which step a number lands, and a step is 1/127 of the range (fp8: up to 1/16 of the number).
-    int8_tensorrt: Limits = int8.model_copy(update={"minimum_cosine_in_company": 0.999})
-    fp8: Limits = int8.model_copy(update={"minimum_cosine_in_company": 0.99})
+    fp8: Limits = int8.model_copy(
+        update={"minimum_cosine_in_company": 0.99, "largest_weight_difference_in_company": 0.02}
+    )
+    int8_on_tensorrt: CompanyLimits = CompanyLimits(
+        minimum_cosine_in_company=0.999, largest_weight_difference_in_company=0.01
+    )
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -123,6 +142,7 @@ class GateSettings(BaseSettings):
 
     def of(self, precision: Precision, target: Target = "cpu") -> Limits:
         """Returns the limits of a precision on a target."""
-        own = f"{precision}_{target}"
-        limits: Limits = getattr(self, own if own in GateSettings.model_fields else precision)
+        limits: Limits = getattr(self, precision)
+        if (precision, target) == ("int8", "tensorrt"):
+            return limits.model_copy(update=self.int8_on_tensorrt.model_dump())
         return limits

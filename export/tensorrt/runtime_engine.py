@@ -13,19 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from export.gate.engine import Array, Feed
 from export.profiles import best_profile
 from export.tensorrt.installation import missing_tensorrt
 from export.tensorrt.machine import this_machine
 from export.tensorrt.plans import check_files, check_machine
 from faults import GateFailed, InvalidInput, NotFound, Unavailable
 from releases.engine_manifest import EngineManifest
-
-Array = npt.NDArray[np.generic]
-Feed = dict[str, Array]
-"""Inputs by tensor name, each [B, ...]."""
 
 _SHAPED_BY = "input_ids"
 """The input whose shape is rows and tokens."""

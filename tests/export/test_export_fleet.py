@@ -8,6 +8,7 @@ import pytest
 from support.broken_engines import count_padding
 from support.tiny_shop import tiny_checkpoint, write_tiny_shop
 
+from catalog.tokenizer import train_tokenizer
 from export import workshop
 from export.fleet import add_this_gpu
 from export.gate.engine import OnnxEngine
@@ -16,7 +17,7 @@ from export.pipeline import export_checkpoint
 from export.repository_plans import BuiltPlan
 from export.runtimes import MadeEngine
 from export.workshop import ExportJob
-from faults import GateFailed, InvalidInput, Mismatch, Occupied
+from faults import GateFailed, InvalidInput, Mismatch, NotFound, Occupied
 from releases.engine_manifest import EngineManifest, engine_manifests
 from releases.export_record import version_folder
 from releases.verify import hash_file
@@ -121,9 +122,31 @@ def test_another_checkpoint_is_refused(job: ExportJob, machine: PlayedTensorRT) 
 
 @pytest.mark.usefixtures("machine")
 def test_a_version_that_is_not_there_is_refused(job: ExportJob) -> None:
-    with pytest.raises(InvalidInput) as caught:
+    export_checkpoint(job)
+    with pytest.raises(NotFound, match="no such version") as caught:
         add_this_gpu(job, 7)
-    assert "7" in str(caught.value)
+    assert (caught.value.field, caught.value.value) == ("--add-to", 7)
+    assert caught.value.fix == "Name one of 1."
+
+
+@pytest.mark.usefixtures("machine")
+def test_only_plans_are_added(job: ExportJob) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        add_this_gpu(replace(job, target="cpu"), 1)
+    assert caught.value.field == "--add-to"
+    assert "--target tensorrt" in caught.value.fix
+
+
+def test_a_tokenizer_of_another_release_beside_the_version_is_refused(
+    job: ExportJob, machine: PlayedTensorRT
+) -> None:
+    export_checkpoint(job)
+    other = train_tokenizer(["blue mugs, red lamps and white chairs of other makers"], 300)
+    (job.repository / "query_tower" / "1" / "tokenizer.json").write_bytes(other.to_bytes())
+    machine.capability = "8.9"
+    with pytest.raises(GateFailed):
+        add_this_gpu(job, 1)
+    assert capabilities(job) == [["9.0"], ["9.0"]]
 
 
 @pytest.mark.usefixtures("machine")

@@ -23,6 +23,11 @@ def test_a_target_may_have_limits_of_its_own() -> None:
     assert settings.of("fp16", "tensorrt") == settings.fp16
 
 
+def test_a_set_limit_holds_on_every_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VITRINE_GATE_INT8__MINIMUM_COSINE", "0.5")
+    assert GateSettings().of("int8", "tensorrt").minimum_cosine == 0.5
+
+
 def test_a_limit_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VITRINE_GATE_INT8__MINIMUM_COSINE", "0.5")
     assert GateSettings().int8.minimum_cosine == 0.5

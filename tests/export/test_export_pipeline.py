@@ -2,7 +2,9 @@
 
 import errno
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,3 +199,48 @@ def test_the_towers_are_written_by_write_version(job: ExportJob, tmp_path: Path)
         tokenizer = job.checkpoint.towers.tokenizer.to_bytes()
         write_version(tmp_path / "b", record, source / "model.onnx", tokenizer)
     assert contents(job.repository) == contents(tmp_path / "b")
+
+
+def test_two_exports_at_once_become_two_versions(
+    job: ExportJob, exported: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each computes its version number while nobody else writes."""
+    meet = threading.Barrier(2)
+
+    def together(graph: TowerGraph, path: Path) -> None:
+        if graph.name == "product_tower":
+            meet.wait(timeout=60)
+        shutil.copyfile(exported[graph.name], path)
+
+    monkeypatch.setattr(workshop, "export_onnx", together)
+    with ThreadPoolExecutor(2) as pool:
+        versions = [records[0].version for records in pool.map(export_checkpoint, [job, job])]
+    assert sorted(versions) == [1, 2]
+    for model in ("query_tower", "product_tower"):
+        assert "versions: [ 2 ]" in (job.repository / model / "config.pbtxt").read_text()
+
+
+def test_calibration_never_sees_the_queries_that_measure(
+    job: ExportJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITRINE_GATE_INT8__LARGEST_NDCG_AT_10_LOSS", "1")
+    given: list[str] = []
+    real = workshop.calibration_feeds
+
+    def watched(graph, tokenizer, recipe, catalogue, queries):
+        given.extend(queries)
+        return real(graph, tokenizer, recipe, catalogue, queries)
+
+    monkeypatch.setattr(workshop, "calibration_feeds", watched)
+    export_checkpoint(replace(job, precision="int8"))
+    assert "chair" in given
+    assert not {"red mug", "lamp"} & set(given)  # the judged ones
+
+
+def test_a_repository_that_cannot_be_written_is_refused_first(job: ExportJob) -> None:
+    stages: list[str] = []
+    job.repository.write_text("a file")
+    with pytest.raises(StorageFailed) as caught:
+        export_checkpoint(job, stages.append)
+    assert caught.value.field == "--repository"
+    assert stages == []

@@ -1,27 +1,26 @@
 """The rows that eight-bit ranges are taken from: which, how many, and never padded."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
-from support.precision_graphs import QUERIES, tiny_feeds
-from support.tiny_shop import tiny_catalogue, write_tiny_shop
+from support.precision_graphs import QUERIES, pictured_shop, tiny_feeds
+from support.tiny_shop import COLOURS, tiny_catalogue
 
 from catalog.catalogue import Catalogue
 from catalog.held_out import is_held_out_product
-from catalog.readers import read_catalogue
+from catalog.tokenizer import Tokenizer
 from export.gate.engine import Feed
 from export.onnx_export import TowerGraph
 from export.precision import calibration
 from export.precision.calibration import calibration_feeds
 from towers.checkpoint import Checkpoint
+from towers.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    """Of its three things, two are held out."""
-    return read_catalogue(write_tiny_shop(tmp_path_factory.mktemp("shop")))
+def shop() -> Catalogue:
+    return pictured_shop()
 
 
 def texts_of(feeds: list[Feed]) -> set[tuple[int, ...]]:
@@ -101,23 +100,23 @@ def test_the_numbers_are_bounded(
 ) -> None:
     monkeypatch.setattr(calibration, "MOST_PRODUCTS", 3)
     monkeypatch.setattr(calibration, "MOST_TEXTS", 8)
-    product = tiny_catalogue().products[0]
+    product = next(product for product in tiny_catalogue().products if not is_held_out_product(product))
+    titles = [f"{colour} {thing}" for colour in COLOURS for thing in ("mug", "lamp", "chair", "white", "of")]
     many = Catalogue(
         [
-            dataclasses.replace(product, product_id=f"p{place}", title=f"mug {place}", style_group="")
-            for place in range(40)
+            dataclasses.replace(product, product_id=str(place), title=title)
+            for place, title in enumerate(titles)
         ]
     )
-    queries = [f"lamp {place}" for place in range(40)]
-    feeds = calibration_feeds(product_graph, *parts(checkpoint), many, queries)
+    feeds = calibration_feeds(product_graph, *parts(checkpoint), many, titles)
     assert sum(len(feed["input_ids"]) for feed in feeds) == 3 + 1 + 4 + 3
-    others = calibration_feeds(product_graph, *parts(checkpoint), many, queries, seed=1)
+    others = calibration_feeds(product_graph, *parts(checkpoint), many, titles, seed=1)
     assert texts_of(others) != texts_of(feeds)
 
 
 def test_an_empty_catalogue_gives_nothing(query_graph: TowerGraph, checkpoint: Checkpoint) -> None:
-    assert calibration_feeds(query_graph, *parts(checkpoint), Catalogue([], source=Path("x")), QUERIES) == []
+    assert calibration_feeds(query_graph, *parts(checkpoint), Catalogue([]), QUERIES) == []
 
 
-def parts(checkpoint: Checkpoint):  # type: ignore[no-untyped-def]
+def parts(checkpoint: Checkpoint) -> tuple[Tokenizer, Recipe]:
     return checkpoint.towers.tokenizer, checkpoint.recipe

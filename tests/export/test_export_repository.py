@@ -7,7 +7,7 @@ from support.exported_pairs import build_plan, make_record, native_record, tiny_
 
 from catalog.tokenizer import Tokenizer
 from export import triton_config
-from export.repository import require_target, settled_profiles, write_pair, write_version
+from export.repository import require_room, settled_profiles, write_pair, write_version
 from export.repository_plans import BuiltPlan
 from export.triton_config import PARTS, config_text
 from faults import InvalidInput, Mismatch, StorageFailed
@@ -189,12 +189,12 @@ def test_a_repository_serves_one_target(repository: Path, network: Path, tokeniz
 def test_another_target_is_refused_before_anything_is_exported(
     repository: Path, network: Path, tokenizer: Tokenizer
 ) -> None:
-    require_target(repository, "tensorrt")  # empty: free
+    require_room(repository, "tensorrt", {})  # empty: free
     record = native_record("product_tower", tokenizer, "onnxruntime")
     write_version(repository, record, network, tokenizer.to_bytes())
-    require_target(repository, "onnxruntime")
+    require_room(repository, "onnxruntime", {"dim": 16})
     with pytest.raises(Mismatch, match="target of the versions of product_tower") as caught:
-        require_target(repository, "tensorrt")
+        require_room(repository, "tensorrt", {})
     assert (caught.value.expected, caught.value.found) == ("onnxruntime", "tensorrt")
 
 

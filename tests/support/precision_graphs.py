@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import TensorProto
-from support.tiny_shop import tiny_catalogue
+from support.tiny_shop import COLOURS, png, tiny_catalogue
 
 from catalog.catalogue import Catalogue
+from catalog.schema import Picture
 from export.gate.engine import Feed
 from export.gate.samples import Sample, feed_of, samples
 from export.onnx_export import TowerGraph
@@ -38,10 +39,20 @@ def float_inputs(node: onnx.NodeProto, types: Mapping[str, str]) -> set[str]:
     return {types[name] for name in node.input if name} & FLOATS
 
 
+class _PlainPictures:
+    def pictures(self, product_id: str) -> tuple[Picture, ...]:
+        return (Picture(product_id, "main", png(COLOURS[product_id.split("-")[1]])),)
+
+
+def pictured_shop() -> Catalogue:
+    """The tiny shop with a plain picture a product; of its three things, one is held out."""
+    return Catalogue(tiny_catalogue().products, _PlainPictures())
+
+
 def tiny_feeds(graph: TowerGraph, checkpoint: Checkpoint, catalogue: Catalogue | None = None) -> list[Feed]:
     """Calibration rows of the tiny shop."""
     tokenizer, recipe = checkpoint.towers.tokenizer, checkpoint.recipe
-    return calibration_feeds(graph, tokenizer, recipe, catalogue or tiny_catalogue(), QUERIES)
+    return calibration_feeds(graph, tokenizer, recipe, catalogue or pictured_shop(), QUERIES)
 
 
 def hostile_rows(graph: TowerGraph, checkpoint: Checkpoint) -> list[Sample]:

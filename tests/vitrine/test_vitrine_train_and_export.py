@@ -91,6 +91,19 @@ def test_what_a_target_does_not_run_is_said_before_the_checkpoint_is_read(vitrin
     assert "fp32, int8" in done.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--add-to", "0"), "--add-to"),
+        (("--query-log", "log.csv"), "no profiles to tune"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(vitrine, arguments: tuple[str, ...], said: str) -> None:
+    done = vitrine("export", "nowhere", *arguments)
+    assert done.code == 2
+    assert said in done.err
+
+
 def test_a_checkpoint_whose_catalogue_is_gone_asks_for_one(vitrine, tmp_path: Path) -> None:
     save_checkpoint(tiny_checkpoint(), tmp_path / "towers")  # trained on "tiny-shop", which is no folder
     done = vitrine("export", tmp_path / "towers")
