@@ -113,6 +113,8 @@ def test_every_room_raises_only_errors_of_the_tree() -> None:
     wrong = []
     for room in ("towers", "export", "indexing", "vitrine"):
         for path in (root / room).rglob("*.py"):
+            if path.name == "build_process.py":
+                continue  # it runs in an interpreter that has none of our packages, and answers in JSON
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if (
                     isinstance(node, ast.Raise)
