@@ -62,7 +62,13 @@ class Examples:
     pairs: int
 
     def batches(
-        self, products: int, queries_each: int, steps: int, modality_dropout: float, seed: int
+        self,
+        products: int,
+        queries_each: int,
+        steps: int,
+        modality_dropout: float,
+        seed: int,
+        skip: int = 0,
     ) -> Iterator[Batch]:
         """Draws ``steps`` batches; the same seed draws the same ones.
 
@@ -74,30 +80,31 @@ class Examples:
             steps: number of batches.
             modality_dropout: see ``drop_modalities``.
             seed: of all choices.
+            skip: leaves the first ones out: they are drawn, but not made.
         """
         random = np.random.default_rng(seed)
         clicked_rows = np.array(sorted(self.asked), dtype=np.int64)
-        for _ in range(steps):
+        for number in range(steps):
             rows = random.choice(clicked_rows, size=min(products, len(clicked_rows)), replace=False)
             drawn = [
                 random.choice(self.asked[row][0], queries_each, p=self.asked[row][1]) for row in rows.tolist()
             ]
-            yield self._batch(rows, np.concatenate(drawn), queries_each, modality_dropout, random)
+            has_text, has_image = drop_modalities(
+                self.has_text[rows], self.pictures.has_image[rows], modality_dropout, random
+            )
+            if number >= skip:
+                yield self._batch(rows, np.concatenate(drawn), queries_each, has_text, has_image)
 
     def _batch(
         self,
         rows: npt.NDArray[np.int64],
         queries: npt.NDArray[np.int64],
         queries_each: int,
-        modality_dropout: float,
-        random: np.random.Generator,
+        has_text: npt.NDArray[np.bool_],
+        has_image: npt.NDArray[np.bool_],
     ) -> Batch:
         query_ids, query_mask = pad_batch([self.query_tokens[query] for query in queries])
         product_ids, product_mask = pad_batch([self.product_tokens[row] for row in rows])
-        has_text, has_image = drop_modalities(
-            self.has_text[rows], self.pictures.has_image[rows], modality_dropout, random
-        )
-        known = [[row in self.clicked[query] for row in rows.tolist()] for query in queries.tolist()]
         return Batch(
             torch.from_numpy(query_ids),
             torch.from_numpy(query_mask),
@@ -107,7 +114,13 @@ class Examples:
             torch.from_numpy(has_text[:, None]),
             torch.from_numpy(has_image),
             torch.from_numpy(np.repeat(np.arange(len(rows)), queries_each)),
-            torch.tensor(known),
+            self.known(queries, rows),
+        )
+
+    def known(self, queries: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> Tensor:
+        """Returns bool[Q,P]: which of P product rows were clicked for which of Q queries."""
+        return torch.tensor(
+            [[row in self.clicked[query] for row in rows.tolist()] for query in queries.tolist()]
         )
 
 

@@ -67,6 +67,15 @@ class ImageRecipe(_Part):
     channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(32, 64, 128, 192), min_length=1)
 
 
+class PictureStageRecipe(_Part):
+    """A first stage, in which the picture encoder alone is aligned with pretrained query vectors."""
+
+    steps: int = Field(default=300, ge=1)
+    batch: int = Field(default=128, ge=2, description="products a step")
+    queries_each: int = Field(default=8, ge=1, description="queries drawn for each product of a step")
+    learning_rate: float = Field(default=3e-3, gt=0)
+
+
 class TrainingRecipe(_Part):
     """The schedule and the loss."""
 
@@ -105,6 +114,15 @@ class Recipe(_Part):
     text: TextRecipe = TextRecipe()
     image: ImageRecipe = ImageRecipe()
     training: TrainingRecipe = TrainingRecipe()
+    picture_stage: PictureStageRecipe | None = Field(
+        default=None, description="none: both towers learn together from the first step on"
+    )
+
+    @model_validator(mode="after")
+    def _aligns_with_something(self) -> Self:
+        if self.picture_stage is not None and self.text.initialise == "scratch":
+            raise ValueError("picture_stage needs text.initialise = minilm: it learns from query vectors")
+        return self
 
 
 def recipe_names() -> list[str]:

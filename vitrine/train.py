@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from towers.recipe import load_recipe, recipe_names
 from vitrine.catalogues import Split, clicks_of, decode, open_catalogue
@@ -24,26 +25,44 @@ def train(
     skip_bad_pictures: Annotated[
         bool, typer.Option(help="Train without pictures that cannot be decoded, instead of refusing.")
     ] = False,
+    fresh: Annotated[
+        bool, typer.Option(help="Begin anew, also where an interrupted training left its progress.")
+    ] = False,
+    keep_every_steps: Annotated[int, typer.Option(hidden=True, min=0)] = 0,
 ) -> None:
-    """Trains a query tower and a product tower."""
+    """Trains a query tower and a product tower.
+
+    Progress is kept beside the checkpoint's folder every half minute: an interrupted training, started
+    again with the same arguments, goes on where it was.
+    """
     # Here: the commands that only serve must work, and start fast, without torch.
     from towers.checkpoint import Checkpoint, Provenance, save_checkpoint
-    from towers.training import Step
+    from towers.resume import ProgressFolder
+    from towers.stages import Step
+    from towers.training import steps_of
     from towers.training import train as train_towers
 
     chosen = load_recipe(recipe)
     products = open_catalogue(catalog, split)
     clicks = clicks_of(catalog, products, chosen.training.seed)
     pictures = decode(products, chosen.image.size, chosen.image.views, skip_bad_pictures)
-    with progress("training the towers", chosen.training.steps) as done:
+    fingerprint = products.fingerprint()
+    kept = ProgressFolder(
+        progress_folder(out),
+        lambda text: console.print(escape(text), soft_wrap=True),
+        known={"catalogue": fingerprint, "split": str(split)},
+        every_steps=keep_every_steps,
+        fresh=fresh,
+    )
+    with progress("training the towers", steps_of(chosen)) as done:
 
         def on_step(step: Step) -> None:
             done(step.number)
 
-        trained = train_towers(chosen, products, clicks, pictures, on_step)
+        trained = train_towers(chosen, products, clicks, pictures, on_step, kept)
     provenance = Provenance(
         command=command_line(),
-        catalogue_fingerprint=products.fingerprint(),
+        catalogue_fingerprint=fingerprint,
         catalogue_source=str(catalog),
         products=len(products),
         clicked_pairs=trained.clicked_pairs,
@@ -51,4 +70,11 @@ def train(
         losses=trained.losses,
     )
     save_checkpoint(Checkpoint(trained.towers, chosen, provenance), out)
+    kept.remove()
     console.print(f"checkpoint in {out}: loss {trained.losses[0]:.3f} -> {trained.losses[-1]:.3f}")
+
+
+def progress_folder(out: Path) -> Path:
+    """Returns where the progress of the training to ``out`` is kept: beside it, on the same disk."""
+    out = out.resolve()
+    return out.with_name(f".{out.name}.progress")

@@ -6,10 +6,12 @@ import torch
 from support.tiny_shop import tiny_catalogue, tiny_clicks, tiny_pictures, tiny_recipe
 
 from faults import InternalError
+from towers import joint_stage
 from towers import training as training_module
 from towers.build import Towers
 from towers.recipe import Recipe
-from towers.training import Step, Trained, train
+from towers.stages import Step
+from towers.training import Trained, train
 
 CATALOGUE = tiny_catalogue()
 
@@ -106,14 +108,14 @@ def test_bfloat16_training_gives_float32_towers() -> None:
 
 
 def test_a_loss_that_is_no_number_stops_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    loss = training_module.two_tower_loss
+    loss = joint_stage.two_tower_loss
     calls: list[int] = []
 
     def diverging(*arguments: object) -> torch.Tensor:
         calls.append(1)
         return loss(*arguments) * (math.nan if len(calls) == 3 else 1.0)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(training_module, "two_tower_loss", diverging)
+    monkeypatch.setattr(joint_stage, "two_tower_loss", diverging)
     steps: list[Step] = []
     with pytest.raises(InternalError, match="nan at step 3") as caught:
         trained(tiny_recipe(), steps)

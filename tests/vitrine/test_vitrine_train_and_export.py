@@ -5,6 +5,7 @@ from support.exported_pairs import make_record, tiny_tokenizer
 from support.tiny_shop import tiny_checkpoint, tiny_recipe
 
 from catalog.readers import read_catalogue
+from faults import StorageFailed
 from releases.manifest import GateReport
 from towers.checkpoint import load_checkpoint, save_checkpoint
 from towers.recipe import Recipe
@@ -13,7 +14,7 @@ from vitrine.export_towers import run_export
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    fields = tiny_recipe(training={"steps": 3}).model_dump(mode="json")
+    fields = tiny_recipe(training={"steps": 3}).model_dump(mode="json", exclude_none=True)
     sections = {name: fields.pop(name) for name in ("text", "image", "training")}
     lines = [f"{name} = {value!r}" for name, value in fields.items()]
     for section, values in sections.items():
@@ -38,6 +39,47 @@ def test_a_shop_becomes_a_checkpoint_that_knows_where_it_comes_from(
     assert origin.command == f"vitrine train --catalog {shop} --recipe {recipe} --out {tmp_path / 'towers'}"
     assert origin.catalogue_fingerprint == read_catalogue(shop).fingerprint()
     assert (origin.products, origin.clicked_pairs, origin.split) == (12, 24, "all")
+
+
+def test_a_training_whose_checkpoint_found_no_place_goes_on_from_its_progress(
+    vitrine, shop: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("train", "--catalog", shop, "--recipe", recipe, "--out", tmp_path / "towers")
+
+    def full(*_: object) -> None:
+        raise StorageFailed("no place")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("towers.checkpoint.save_checkpoint", full)
+        assert vitrine(*command, "--keep-every-steps", 2).code == 3
+    progress = tmp_path / ".towers.progress"
+    assert progress.is_dir()
+    done = vitrine(*command)
+    assert done.code == 0, done.err
+    assert "going on from step 2 of 3" in done.err
+    assert not progress.exists()
+    again = tmp_path / "again"
+    assert vitrine(*command[:-1], again).code == 0
+    weights = [(folder / "towers.safetensors").read_bytes() for folder in (tmp_path / "towers", again)]
+    assert weights[0] == weights[1]
+
+
+def test_progress_of_another_split_is_named_and_fresh_does_not_look(
+    vitrine, shop: Path, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("train", "--catalog", shop, "--recipe", recipe, "--out", tmp_path / "towers")
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("towers.checkpoint.save_checkpoint", interrupted)
+    assert vitrine(*command, "--keep-every-steps", 1).code == 130
+    said = vitrine(*command, "--split", "training").err
+    assert "split: all then, training now" in " ".join(said.split())
+    assert "training begins anew" in " ".join(said.split())
+    said = vitrine(*command, "--fresh").err
+    assert "going on" not in said
+    assert "going on from step 3 of 3" in vitrine(*command).err
 
 
 def test_another_folder_is_not_overwritten(vitrine, shop: Path, recipe: Path, tmp_path: Path) -> None:

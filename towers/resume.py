@@ -1,0 +1,145 @@
+"""Progress of a training on disk, so that a killed one goes on where it was.
+
+    progress.safetensors    the training's state; its header carries identity and checksum as JSON
+
+It is one file, written beside its place and renamed: a reader finds a whole step or none.
+Progress is a convenience. Where it cannot be written or read, that is said and training goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from catalog.atomic import make_folder, write_atomically
+from faults import InvalidInput, StorageFailed
+from towers.identity import Identity, differences, machine
+from towers.training_state import TrainingState
+
+_FILE = "progress.safetensors"
+_LARGEST_SHARE = 0.02
+"""Of the time, that writing may take."""
+
+
+class ProgressFolder:
+    """Keeps one training's state in a folder.
+
+    Args:
+        folder: made when the first state is written.
+        say: takes messages for people.
+        known: see ``training_identity``.
+        every_s: seconds between two states; more where the disk is so slow that it would cost time.
+        every_steps: steps between two states instead of ``every_s``; 0 to go by time.
+        fresh: leaves what is there unread; it is replaced by the first state.
+        clock: seconds that only rise.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        say: Callable[[str], None],
+        known: Identity | None = None,
+        every_s: float = 30.0,
+        every_steps: int = 0,
+        fresh: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.say = say
+        self.known: Identity = known or {}
+        self._folder = folder
+        self._every_s, self._every_steps, self._fresh, self._clock = every_s, every_steps, fresh, clock
+        self._steps, self._due_at = 0, 0.0
+        self._identity: Identity = {}
+        self._warned = False
+
+    def begin(self, identity: Identity) -> TrainingState | None:
+        """Starts keeping a training, and returns where an earlier run of the same one stood.
+
+        Returns:
+            None where there is no progress, or none to go on from; why not is said.
+        """
+        self._identity = identity
+        self._due_at = self._clock() + self._every_s
+        self._remove_leftovers()
+        if self._fresh:
+            return None
+        try:
+            state, identity_then, machine_then = _read(self._folder / _FILE)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError, InvalidInput) as error:
+            self.say(f"the progress in {self._folder} is damaged ({error}): training begins anew")
+            return None
+        if different := differences(identity_then, identity):
+            self.say(
+                f"the progress in {self._folder} is of another training ({different}): training begins anew"
+            )
+            return None
+        if machine_then != machine():
+            self.say(f"begun with {machine_then}, goes on with {machine()}: sums may round differently")
+        return state
+
+    def keep(self, capture: Callable[[], TrainingState]) -> None:
+        """Writes the state if it is time. The first failure is said; none stops the training."""
+        self._steps += 1
+        began = self._clock()
+        if self._steps % self._every_steps if self._every_steps else began < self._due_at:
+            return
+        try:
+            make_folder(self._folder)
+            content = _encode(capture(), self._identity)
+            write_atomically(self._folder / _FILE, lambda stream: stream.write(content))
+        except (OSError, StorageFailed) as error:
+            if not self._warned:
+                self.say(f"progress cannot be kept, training goes on without: {error}")
+            self._warned = True
+        ended = self._clock()
+        self._due_at = ended + max(self._every_s, (ended - began) / _LARGEST_SHARE)
+
+    def remove(self) -> None:
+        """Deletes what was kept, for the towers are on disk; what cannot be deleted stays."""
+        self._remove_leftovers()
+        with contextlib.suppress(OSError):
+            (self._folder / _FILE).unlink(missing_ok=True)
+            self._folder.rmdir()
+
+    def _remove_leftovers(self) -> None:
+        """A run that was killed while it wrote leaves its temporary file."""
+        with contextlib.suppress(OSError):
+            for path in self._folder.glob(f".{_FILE}.*"):
+                path.unlink(missing_ok=True)
+
+
+def _encode(state: TrainingState, identity: Identity) -> bytes:
+    tensors = {name: value.contiguous() for name, value in state.tensors.items()}
+    header = json.dumps({"identity": dict(identity), "machine": machine()})
+    return save(tensors, {"header": header, "crc32": str(_checksum(tensors, header))})
+
+
+def _read(path: Path) -> tuple[TrainingState, Identity, str]:
+    """Returns state, identity and machine; raises what the caller takes for damage."""
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no mapping)
+    text = metadata["header"]
+    if _checksum(tensors, text) != int(metadata["crc32"]):
+        raise InvalidInput("its checksum is wrong", field="progress", value=str(path))
+    header = json.loads(text)
+    return TrainingState(tensors), header["identity"], header["machine"]
+
+
+def _checksum(tensors: Mapping[str, Tensor], header: str) -> int:
+    """CRC-32 over the header, and over the tensors' names and bytes."""
+    checksum = zlib.crc32(header.encode())
+    for name in sorted(tensors):
+        checksum = zlib.crc32(name.encode(), checksum)
+        checksum = zlib.crc32(tensors[name].numpy().data, checksum)
+    return checksum
