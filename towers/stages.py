@@ -104,7 +104,7 @@ def run_stages(
         stage = stages[place]
         if place == len(losses):
             losses.append([])
-        with _only_these_learn(stage, towers) as learning:
+        with _deterministic(), _only_these_learn(stage, towers) as learning:
             optimizer = _optimizer(stage)
             if start is not None and start.stage == place:
                 restore(start, towers, optimizer)
@@ -177,3 +177,22 @@ def _only_these_learn(stage: Stage[Any], towers: Towers) -> Iterator[list[nn.Par
     finally:
         for parameter, free in zip(every, before, strict=True):
             parameter.requires_grad_(free)
+
+
+@contextlib.contextmanager
+def _deterministic() -> Iterator[None]:
+    """Lets torch use nothing whose sums depend on which thread comes first.
+
+    Without it the gradient of an indexing that repeats rows is added up atomically by all threads,
+    and on a busy machine the same training ends in other bits.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    settings: Any = torch.utils.deterministic  # untyped
+    filling = settings.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    settings.fill_uninitialized_memory = False  # a help to find mistakes, and slow
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        settings.fill_uninitialized_memory = filling
