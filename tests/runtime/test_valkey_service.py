@@ -20,14 +20,15 @@ def valkey(tmp_path):
 
 
 @pytest.mark.services
-def test_it_serves_a_cache_that_forgets_the_oldest_and_writes_no_file(valkey, tmp_path):
+def test_it_serves_a_cache_that_forgets_and_writes_no_file(valkey, tmp_path):
     valkey.start()
     with redis.Redis.from_url(valkey.url) as client:
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "allkeys-lru"}
         for number in range(200):
             client.set(f"key {number}", b"x" * 100_000)
         assert client.get("key 199")
-        assert client.get("key 0") is None
+        # Which ones go is a draw: within one second all are of the same age to it.
+        assert client.dbsize() < 200
         assert client.config_get("bind") == {"bind": "127.0.0.1"}
     pid = valkey.pid
     valkey.stop(2)
