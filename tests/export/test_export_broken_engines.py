@@ -17,7 +17,6 @@ from support.broken_engines import (
     overflow_in_fp16,
     swap_colours,
 )
-from support.tiny_shop import write_tiny_shop
 
 from catalog.tokenizer import train_tokenizer
 from export import workshop
@@ -25,19 +24,8 @@ from export.onnx_export import TowerGraph
 from export.pipeline import export_checkpoint
 from export.workshop import ExportJob
 from faults import GateFailed
-from towers.checkpoint import Checkpoint
 
 Damage = Callable[[Path, Path], Path]
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_shop(tmp_path_factory.mktemp("catalogue") / "shop")
-
-
-@pytest.fixture
-def job(tmp_path: Path, checkpoint: Checkpoint, shop: Path) -> ExportJob:
-    return ExportJob(checkpoint, tmp_path / "repository", shop, command="tests")
 
 
 @pytest.fixture

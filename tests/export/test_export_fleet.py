@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.broken_engines import count_padding
-from support.tiny_shop import tiny_checkpoint, write_tiny_shop
+from support.tiny_shop import tiny_checkpoint
 
 from catalog.tokenizer import train_tokenizer
 from export import workshop
@@ -21,7 +21,6 @@ from faults import GateFailed, InvalidInput, Mismatch, NotFound, Occupied
 from releases.engine_manifest import EngineManifest, engine_manifests
 from releases.export_record import version_folder
 from releases.verify import hash_file
-from towers.checkpoint import Checkpoint
 
 
 class PlayedTensorRT:
@@ -61,11 +60,8 @@ def machine(exported: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> Playe
 
 
 @pytest.fixture
-def job(tmp_path: Path, checkpoint: Checkpoint) -> ExportJob:
-    shop = write_tiny_shop(tmp_path / "shop")
-    return ExportJob(
-        checkpoint, tmp_path / "repository", shop, "tensorrt", "fp32", command="vitrine export x"
-    )
+def job(job: ExportJob) -> ExportJob:
+    return replace(job, target="tensorrt")
 
 
 def capabilities(job: ExportJob, version: int = 1) -> list[list[str]]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from support.broken_engines import count_padding, swap_colours
-from support.tiny_shop import write_tiny_shop
 
 from export import workshop
 from export.onnx_export import TowerGraph
@@ -21,19 +20,6 @@ from export.workshop import ExportJob
 from faults import GateFailed, InvalidInput, Mismatch, NotFound, StorageFailed
 from releases.export_record import newest_pair, version_folder
 from releases.verify import hash_file
-from towers.checkpoint import Checkpoint
-
-Exporter = Callable[[TowerGraph, Path], None]
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_shop(tmp_path_factory.mktemp("catalogue") / "shop")
-
-
-@pytest.fixture
-def job(tmp_path: Path, checkpoint: Checkpoint, shop: Path) -> ExportJob:
-    return ExportJob(checkpoint, tmp_path / "repository", shop, command="vitrine export x")
 
 
 @pytest.fixture(autouse=True)
