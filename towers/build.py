@@ -8,10 +8,10 @@ from pathlib import Path
 
 from catalog.tokenizer import Tokenizer, train_tokenizer
 from faults import InvalidInput
-from towers.image_encoder import ImageEncoder
-from towers.pretrained import load_text_encoder, load_tokenizer, minilm_folder
+from towers.encoders.convnet import ConvNet
+from towers.encoders.pretrained import load_text_encoder, load_tokenizer, minilm_folder
+from towers.encoders.text_encoder import TextEncoder, TextEncoderConfig
 from towers.recipe import Recipe
-from towers.text_encoder import TextEncoder, TextEncoderConfig
 from towers.towers import ProductTower, QueryTower
 
 
@@ -61,7 +61,7 @@ def assemble(
         )
     return Towers(
         QueryTower(query_encoder, recipe.dim),
-        ProductTower(product_encoder, ImageEncoder(recipe.image.channels), recipe.dim),
+        ProductTower(product_encoder, ConvNet(recipe.image.channels), recipe.dim),
         tokenizer,
     )
 

@@ -24,8 +24,8 @@ from catalog.preprocessing import preprocessing_hash
 from catalog.tokenizer import Tokenizer
 from faults import InvalidInput, Mismatch, NotFound, StorageFailed
 from towers.build import Towers, rebuild_towers
+from towers.encoders.text_encoder import TextEncoderConfig
 from towers.recipe import Recipe
-from towers.text_encoder import TextEncoderConfig
 
 FORMAT = 1
 

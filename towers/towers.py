@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from towers.image_encoder import ImageEncoder
-from towers.text_encoder import MASKED_SCORE, TextEncoder
+from towers.encoders.convnet import ConvNet
+from towers.encoders.text_encoder import MASKED_SCORE, TextEncoder
 
 
 class QueryTower(nn.Module):
@@ -67,7 +67,7 @@ class ModalityGate(nn.Module):
 class ProductTower(nn.Module):
     """A product's title, description and pictures to a unit vector and its modality weights."""
 
-    def __init__(self, encoder: TextEncoder, image_encoder: ImageEncoder, dim: int) -> None:
+    def __init__(self, encoder: TextEncoder, image_encoder: ConvNet, dim: int) -> None:
         super().__init__()
         self.encoder = encoder
         self.image_encoder = image_encoder

@@ -37,10 +37,10 @@ def train(
     """
     # Here: the commands that only serve must work, and start fast, without torch.
     from towers.checkpoint import Checkpoint, Provenance, save_checkpoint
-    from towers.resume import ProgressFolder
-    from towers.stages import Step
-    from towers.training import steps_of
-    from towers.training import train as train_towers
+    from towers.training.loop import Step
+    from towers.training.resume import ProgressFolder
+    from towers.training.train import steps_of
+    from towers.training.train import train as train_towers
 
     chosen = load_recipe(recipe)
     products = open_catalogue(catalog, split)

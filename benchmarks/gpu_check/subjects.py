@@ -17,8 +17,8 @@ from catalog.tokenizer import train_tokenizer
 from faults import NotFound
 from towers.build import Towers, assemble, build_towers
 from towers.checkpoint import Checkpoint, Provenance, load_checkpoint
+from towers.encoders.text_encoder import TextEncoder, TextEncoderConfig
 from towers.recipe import Recipe, load_recipe
-from towers.text_encoder import TextEncoder, TextEncoderConfig
 
 RECIPES = ("sample", "catalogue")
 TOWERS = ("query_tower", "product_tower")

@@ -7,7 +7,7 @@ from torch import nn
 
 from benchmarks.gpu_check.counting import Count, count, floor
 from benchmarks.gpu_check.subjects import fresh_towers
-from towers.text_encoder import TextEncoder, TextEncoderConfig
+from towers.encoders.text_encoder import TextEncoder, TextEncoderConfig
 
 
 class Flat(nn.Module):

@@ -330,7 +330,7 @@ def test_an_engine_that_counts_padding_is_refused_by_the_short_texts(
 def test_a_tower_that_pools_over_padding_is_refused_though_the_engine_copies_it_well(
     query_graph: TowerGraph, rows: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("towers.text_encoder.masked_mean", lambda hidden, _: hidden.mean(dim=1))
+    monkeypatch.setattr("towers.encoders.text_encoder.masked_mean", lambda hidden, _: hidden.mean(dim=1))
     export_onnx(query_graph, tmp_path / "pooled.onnx")
     error = refused(query_graph, tmp_path / "pooled.onnx", rows)
     assert "minimum_cosine_in_company" in error.problem

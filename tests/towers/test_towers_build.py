@@ -5,7 +5,7 @@ from support.tiny_shop import tiny_recipe
 from faults import InvalidInput
 from towers import build
 from towers.build import build_towers
-from towers.text_encoder import TextEncoder, TextEncoderConfig
+from towers.encoders.text_encoder import TextEncoder, TextEncoderConfig
 
 TEXTS = ["red mug", "blue lamp", "green chair"]
 SMALL = TextEncoderConfig(vocabulary=300, width=32, layers=3, heads=2, feedforward=64, positions=16)

@@ -9,7 +9,7 @@ from catalog.catalogue import Catalogue
 from catalog.schema import Click, Product
 from catalog.tokenizer import Tokenizer, train_tokenizer
 from faults import CatalogueError
-from towers.examples import Batch, Examples, drop_modalities, make_examples
+from towers.data.examples import Batch, Examples, drop_modalities, make_examples
 
 CATALOGUE = tiny_catalogue()
 ROWS = {product_id: row for row, product_id in enumerate(CATALOGUE.ids)}

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from support.tiny_shop import tiny_catalogue, tiny_clicks, tiny_pictures, tiny_recipe
 from safetensors.torch import save_file
-from towers.resume import ProgressFolder
-from towers.training import train
+from towers.training.resume import ProgressFolder
+from towers.training.train import train
 shop = tiny_catalogue()
 recipe = tiny_recipe(training={"steps": 80, "modality_dropout": 0.3})
 progress = ProgressFolder(Path("progress"), print, every_steps=1) if sys.argv[1] == "keep" else None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from towers.objective import in_batch_softmax, two_tower_loss
+from towers.objectives.softmax import in_batch_softmax, two_tower_loss
 from towers.towers import ProductViews
 
 SCALE = 7.0

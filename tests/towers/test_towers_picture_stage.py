@@ -9,10 +9,10 @@ from support.tiny_shop import tiny_catalogue, tiny_clicks, tiny_pictures, tiny_r
 
 from faults import InvalidInput
 from towers.build import Towers, build_towers
-from towers.examples import Examples, make_examples
-from towers.picture_stage import PictureBatch, _query_vectors, picture_stage
+from towers.data.examples import Examples, make_examples
 from towers.recipe import PictureStageRecipe, Recipe, load_recipe
-from towers.stages import run_stages
+from towers.stage_kinds.pictures import PictureBatch, _query_vectors, picture_stage
+from towers.training.loop import run_stages
 
 STAGE = PictureStageRecipe(steps=40, batch=8, queries_each=3, learning_rate=0.01)
 

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 
 from catalog.tokenizer import pad_batch
 from faults import InvalidInput, NotFound
-from towers.pretrained import load_text_encoder, load_tokenizer, minilm_folder
-from towers.text_encoder import TextEncoder
+from towers.encoders.pretrained import load_text_encoder, load_tokenizer, minilm_folder
+from towers.encoders.text_encoder import TextEncoder
 
 Array = npt.NDArray[np.float64]
 

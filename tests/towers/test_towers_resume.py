@@ -13,14 +13,14 @@ from torch import Tensor
 from catalog import atomic
 from catalog.schema import Click
 from faults import InternalError
-from towers import training as training_module
 from towers.build import Towers
-from towers.examples import Examples
-from towers.joint_stage import joint_stage
+from towers.data.examples import Examples
 from towers.recipe import Recipe
-from towers.resume import ProgressFolder
-from towers.stages import ParameterGroup, Stage, Step
-from towers.training import Trained, train
+from towers.stage_kinds.retrieval import joint_stage
+from towers.training import train as training_module
+from towers.training.loop import ParameterGroup, Stage, Step
+from towers.training.resume import ProgressFolder
+from towers.training.train import Trained, train
 
 CATALOGUE = tiny_catalogue()
 CLICKS = tiny_clicks(CATALOGUE)
@@ -170,7 +170,7 @@ def test_other_pictures_order_weights_versions_and_code_are_other_trainings(
     assert "(pictures: " in begun("pictures")
     monkeypatch.setattr(torch, "__version__", "2.99.0")
     assert "torch: " in begun("nothing")
-    monkeypatch.setattr("towers.identity._code", lambda: "other sources")
+    monkeypatch.setattr("towers.training.identity._code", lambda: "other sources")
     assert "towers package: " in begun("nothing")
     build = training_module.build_towers
 
@@ -186,7 +186,7 @@ def test_other_pictures_order_weights_versions_and_code_are_other_trainings(
 
 def test_another_machine_goes_on_and_says_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.stopped(3)
-    monkeypatch.setattr("towers.resume.machine", lambda: "an abacus")
+    monkeypatch.setattr("towers.training.resume.machine", lambda: "an abacus")
     shop.train()
     assert shop.steps == [4, 5, 6]
     assert "goes on with an abacus" in shop.said[0]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from towers.text_encoder import TextEncoder, TextEncoderConfig, masked_mean
+from towers.encoders.text_encoder import TextEncoder, TextEncoderConfig, masked_mean
 
 CONFIG = TextEncoderConfig(vocabulary=50, width=16, layers=2, heads=2, feedforward=32, positions=12)
 

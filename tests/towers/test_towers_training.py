@@ -6,12 +6,12 @@ import torch
 from support.tiny_shop import tiny_catalogue, tiny_clicks, tiny_pictures, tiny_recipe
 
 from faults import InternalError
-from towers import joint_stage
-from towers import training as training_module
 from towers.build import Towers
 from towers.recipe import Recipe
-from towers.stages import Step
-from towers.training import Trained, train
+from towers.stage_kinds import retrieval as joint_stage
+from towers.training import train as training_module
+from towers.training.loop import Step
+from towers.training.train import Trained, train
 
 CATALOGUE = tiny_catalogue()
 

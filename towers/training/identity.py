@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ import torch
 
 from catalog.schema import Click
 from towers.build import Towers
-from towers.examples import Examples
+from towers.data.examples import Examples
 from towers.recipe import Recipe
-from towers.stages import Stage
+from towers.training.loop import Stage
 
 Identity = Mapping[str, str]
 """Causes come before what follows from them: the first differences explain the others."""
@@ -101,9 +102,9 @@ def _digest_of_arrays(arrays: Sequence[npt.NDArray[Any]]) -> str:
 def _code() -> str:
     """Hash of this package's sources: another loss or another order of draws is another training."""
     whole = hashlib.sha256()
-    for entry in sorted(resources.files("towers").iterdir(), key=lambda entry: entry.name):
-        if entry.name.endswith(".py"):
-            whole.update(entry.name.encode() + b"\x00" + entry.read_bytes())
+    package = Path(str(resources.files("towers")))
+    for path in sorted(package.rglob("*.py")):
+        whole.update(path.relative_to(package).as_posix().encode() + b"\x00" + path.read_bytes())
     return whole.hexdigest()
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from towers.text_encoder import masked_mean
+from towers.encoders.text_encoder import masked_mean
 
 _MEAN, _DEVIATION = 127.5, 64.0
 
 
-class ImageEncoder(nn.Module):
+class ConvNet(nn.Module):
     """Strided convolutions, then the mean over places and over a product's pictures.
 
     The mean over pictures is order-invariant, and an absent picture has no part in it.

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from towers.build import Towers
-from towers.examples import Batch, Examples
-from towers.objective import two_tower_loss
+from towers.data.examples import Batch, Examples
+from towers.objectives.softmax import two_tower_loss
 from towers.recipe import TrainingRecipe
-from towers.stages import ParameterGroup, Stage
+from towers.training.loop import ParameterGroup, Stage
 
 
 def joint_stage(schedule: TrainingRecipe, towers: Towers, examples: Examples) -> Stage[Batch]:

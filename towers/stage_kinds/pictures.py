@@ -22,11 +22,11 @@ from torch import Tensor
 
 from catalog.tokenizer import pad_batch
 from towers.build import Towers
-from towers.examples import Examples
-from towers.objective import in_batch_softmax
+from towers.data.examples import Examples
+from towers.objectives.softmax import in_batch_softmax
 from towers.recipe import PictureStageRecipe, TrainingRecipe
-from towers.stages import ParameterGroup, Stage
 from towers.towers import unit
+from towers.training.loop import ParameterGroup, Stage
 
 _EMBEDDED_AT_ONCE = 64
 _LARGEST_SHIFT = 1 / 16

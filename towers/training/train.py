@@ -13,13 +13,13 @@ from catalog.catalogue import Catalogue
 from catalog.pictures import DecodedPictures
 from catalog.schema import Click
 from towers.build import Towers, build_towers
-from towers.examples import Examples, make_examples
-from towers.identity import training_identity
-from towers.joint_stage import joint_stage
-from towers.picture_stage import picture_stage
+from towers.data.examples import Examples, make_examples
 from towers.recipe import Recipe
-from towers.resume import ProgressFolder
-from towers.stages import Stage, Step, run_stages
+from towers.stage_kinds.pictures import picture_stage
+from towers.stage_kinds.retrieval import joint_stage
+from towers.training.identity import training_identity
+from towers.training.loop import Stage, Step, run_stages
+from towers.training.resume import ProgressFolder
 
 
 @dataclass(frozen=True)

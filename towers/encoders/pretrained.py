@@ -16,7 +16,7 @@ from torch import Tensor
 
 from catalog.tokenizer import Tokenizer
 from faults import InvalidInput, NotFound
-from towers.text_encoder import TextEncoder, TextEncoderConfig
+from towers.encoders.text_encoder import TextEncoder, TextEncoderConfig
 
 _LAYER_NAMES = {
     "attention.self.query": "attention.query",

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from catalog.atomic import make_folder, write_atomically
 from faults import InvalidInput, StorageFailed
-from towers.identity import Identity, differences, machine
-from towers.training_state import TrainingState
+from towers.training.identity import Identity, differences, machine
+from towers.training.state import TrainingState
 
 _FILE = "progress.safetensors"
 _LARGEST_SHARE = 0.02

@@ -1,7 +1,7 @@
 """A stage of a training: what learns, at which rates, from which batches, by which loss.
 
 A training is a sequence of stages over the same towers. To add one, write a function that
-returns a ``Stage`` (``towers.joint_stage`` is the pattern) and name it in
+returns a ``Stage`` (``towers.stage_kinds.retrieval`` is the pattern) and name it in
 ``towers.training.stages_of``; the loop, the schedule and resuming are done here.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from faults import InternalError
 from towers.build import Towers
-from towers.training_state import TrainingState, capture, restore
+from towers.training.state import TrainingState, capture, restore
 
 BatchT = TypeVar("BatchT")
 

@@ -1,0 +1,1 @@
+"""What the towers learn from: clicked pairs, keywords, same-style pairs, misspellings."""

@@ -1,0 +1,1 @@
+"""What turns texts and pictures into vectors: text encoders, picture encoders, pretrained weights."""

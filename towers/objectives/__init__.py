@@ -1,0 +1,1 @@
+"""Losses: functions of vectors, without schedules, batches or files."""

@@ -1,0 +1,1 @@
+"""Running a training: the loop, its state on disk, what identifies it."""
