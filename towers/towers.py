@@ -1,4 +1,4 @@
-"""The query tower and the product tower: the two modules that are exported.
+"""The query tower and the product towers: the modules that are exported.
 
 Their inputs and outputs are the tensors of DESIGN's "Triton models" contract,
 names included, so a checkpoint needs no glue to become an engine.
@@ -6,27 +6,36 @@ names included, so a checkpoint needs no glue to become an engine.
 
 from __future__ import annotations
 
+import abc
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from towers.encoders.convnet import ConvNet
-from towers.encoders.text_encoder import MASKED_SCORE, TextEncoder
+from towers.encoders.encoded import Encoded, masked_mean
+from towers.encoders.picture_encoder import PictureEncoder
+from towers.encoders.text_encoder import TextEncoder
+from towers.fusion.base import Fusion
+from towers.fusion.gate import ModalityGate
+from towers.vectors import projection, unit
 
 
 class QueryTower(nn.Module):
     """A shopper's words to a unit vector."""
 
-    def __init__(self, encoder: TextEncoder, dim: int) -> None:
+    def __init__(self, encoder: TextEncoder, dim: int, project: nn.Module | None = None) -> None:
         super().__init__()
         self.encoder = encoder
-        self.project = projection(encoder.config.width, dim)
+        self.project = projection(encoder.config.width, dim) if project is None else project
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Encoded]:
+        """All that training needs: the vectors of ``forward`` and the tokens behind them."""
+        encoded = self.encoder.encode(input_ids, attention_mask)
+        return unit(self.project(encoded.pooled)), encoded
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Maps int64[B,L] ids and mask to float32[B,dim], L2-normalised."""
-        return unit(self.project(self.encoder(input_ids, attention_mask)))
+        return self.encode(input_ids, attention_mask)[0]
 
 
 class ProductViews(NamedTuple):
@@ -42,50 +51,38 @@ class ProductViews(NamedTuple):
     """[B,dim], L2-normalised; meaningless where has_image is false."""
 
 
-class ModalityGate(nn.Module):
-    """How much of a product's vector comes from its text, how much from its picture.
+class ProductEncoding(NamedTuple):
+    """The sequences behind a batch of products' views."""
 
-    A linear gate over both vectors, their product and the presence flags [DESIGN]:
-    MAKE's abstract says what Modal Adaptation is for but not its formula; the
-    nearest published one is Que2Search's attention fusion (KDD'21).
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.score = nn.Linear(3 * dim, 2)
-        # Begin at even weights: the data decides, not the initialisation.
-        nn.init.zeros_(self.score.weight)
-        nn.init.zeros_(self.score.bias)
-
-    def forward(self, text: Tensor, image: Tensor, present: Tensor) -> Tensor:
-        """Maps float[B,dim] twice and float[B,2] presence to weights float[B,2] that sum to 1."""
-        scale = text.shape[-1] ** 0.5
-        logits = self.score(torch.cat([text * scale, image * scale, text * image * scale**2], dim=-1))
-        return torch.softmax(logits + (1.0 - present) * MASKED_SCORE, dim=-1)
+    text: Encoded
+    image: Encoded
 
 
-class ProductTower(nn.Module):
+class ProductTower(nn.Module, abc.ABC):
     """A product's title, description and pictures to a unit vector and its modality weights."""
 
-    def __init__(self, encoder: TextEncoder, image_encoder: ConvNet, dim: int) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.image_encoder = image_encoder
-        self.project_text = projection(encoder.config.width, dim)
-        self.project_image = nn.Linear(image_encoder.width, dim)
-        self.gate = ModalityGate(dim)
+    encoder: TextEncoder
+    image_encoder: PictureEncoder
+    project_image: nn.Module
+    """From the picture encoder's width: into the joint space or into the text encoder's."""
+
+    @abc.abstractmethod
+    def encode(
+        self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, has_text: Tensor, has_image: Tensor
+    ) -> tuple[ProductViews, ProductEncoding]:
+        """All that training needs; see ``forward`` for the inputs."""
+
+    @abc.abstractmethod
+    def pictures_alone(self, pixels: Tensor, has_image: Tensor) -> Tensor:
+        """Maps pictures, without words, to float32[B,dim], L2-normalised: the view ``image``."""
 
     def views(
         self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, has_text: Tensor, has_image: Tensor
     ) -> ProductViews:
-        """All that training needs; see ``forward`` for the inputs."""
-        text = unit(self.project_text(self.encoder(input_ids, attention_mask)))
-        image = unit(self.project_image(self.image_encoder(pixels, has_image)))
-        any_image = has_image.float().amax(dim=1, keepdim=True)
-        weights = self.gate(text, image, torch.cat([has_text.float(), any_image], dim=1))
-        fused = unit(weights[:, :1] * text + weights[:, 1:] * image)
-        return ProductViews(fused, weights, text, image)
+        """The vectors of each modality and of both; see ``forward`` for the inputs."""
+        return self.encode(input_ids, attention_mask, pixels, has_text, has_image)[0]
 
+    @abc.abstractmethod
     def forward(
         self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, has_text: Tensor, has_image: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -102,15 +99,125 @@ class ProductTower(nn.Module):
             product_embedding float32[B,dim], L2-normalised, and modality_weights
             float32[B,2] (text, image).
         """
+
+
+class FusedTower(ProductTower):
+    """Two encoders side by side, then a fusion network: systems A, B and C."""
+
+    def __init__(self, encoder: TextEncoder, image_encoder: PictureEncoder, fusion: Fusion) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.image_encoder = image_encoder
+        self.project_text = projection(encoder.config.width, fusion.dim)
+        self.project_image = nn.Linear(image_encoder.width, fusion.dim)
+        self.fusion = fusion
+
+    def encode(
+        self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, has_text: Tensor, has_image: Tensor
+    ) -> tuple[ProductViews, ProductEncoding]:
+        """See ``ProductTower.encode``."""
+        text = self.encoder.encode(input_ids, attention_mask)
+        image = self.image_encoder.encode(pixels, has_image)
+        text_vector = unit(self.project_text(text.pooled))
+        image_vector = unit(self.project_image(image.pooled))
+        fused, weights = self.fusion(text, image, text_vector, image_vector, presence(has_text, has_image))
+        return ProductViews(fused, weights, text_vector, image_vector), ProductEncoding(text, image)
+
+    def pictures_alone(self, pixels: Tensor, has_image: Tensor) -> Tensor:
+        """See ``ProductTower.pictures_alone``."""
+        return unit(self.project_image(self.image_encoder(pixels, has_image)))
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, has_text: Tensor, has_image: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See ``ProductTower.forward``."""
         views = self.views(input_ids, attention_mask, pixels, has_text, has_image)
         return views.fused, views.weights
 
 
-def projection(width: int, dim: int) -> nn.Module:
-    """A linear map to ``dim``; none where the encoder has that width, to keep what it already knows."""
-    return nn.Identity() if width == dim else nn.Linear(width, dim)
+class SingleStreamTower(ProductTower):
+    """Words and places of pictures in one transformer, which gives three views by masks: system D.
+
+    The alibaba.com paper calls one shared encoder over (text, image) with masked views "Cross-BERT"; its
+    sizes and its picture front end are not published. Here the picture encoder's places, mapped to the
+    text encoder's width and marked as pictures, join the tokens before the first layer [DESIGN]. With all
+    places masked the tower is its text encoder, so a query tower that shares it is the text-only view.
+
+    The vector is a gated mean of the words' and the places' outputs: each has attended to the other.
+    """
+
+    def __init__(self, encoder: TextEncoder, image_encoder: PictureEncoder, dim: int) -> None:
+        super().__init__()
+        width = encoder.config.width
+        self.encoder = encoder
+        self.image_encoder = image_encoder
+        self.project_image = nn.Linear(image_encoder.width, width)
+        self.picture_mark = nn.Parameter(torch.zeros(width))
+        self.picture_norm = nn.LayerNorm(width, eps=encoder.config.norm_epsilon)
+        self.project = projection(width, dim)
+        self.gate = ModalityGate(dim)
+
+    def encode(
+        self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, has_text: Tensor, has_image: Tensor
+    ) -> tuple[ProductViews, ProductEncoding]:
+        """See ``ProductTower.encode``; the single views see nothing of the other modality."""
+        words, places = self._parts(input_ids, attention_mask, pixels, has_text, has_image)
+        present = presence(has_text, has_image)
+        fused, weights, encoding = self._joint(words, places, present)
+        words_alone = self.encoder.run(words.tokens, words.mask)
+        text = unit(self.project(masked_mean(words_alone, words.mask)))
+        image = self._places_alone(places)
+        return ProductViews(fused, weights, text, image), encoding
+
+    def pictures_alone(self, pixels: Tensor, has_image: Tensor) -> Tensor:
+        """See ``ProductTower.pictures_alone``."""
+        return self._places_alone(self._places(pixels, has_image))
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, has_text: Tensor, has_image: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """See ``ProductTower.forward``."""
+        words, places = self._parts(input_ids, attention_mask, pixels, has_text, has_image)
+        fused, weights, _ = self._joint(words, places, presence(has_text, has_image))
+        return fused, weights
+
+    def _parts(
+        self, input_ids: Tensor, attention_mask: Tensor, pixels: Tensor, has_text: Tensor, has_image: Tensor
+    ) -> tuple[Encoded, Encoded]:
+        embedded = self.encoder.embed(input_ids)
+        mask = attention_mask.to(embedded.dtype) * has_text.to(embedded.dtype)
+        return Encoded(embedded, mask, masked_mean(embedded, mask)), self._places(pixels, has_image)
+
+    def _places(self, pixels: Tensor, has_image: Tensor) -> Encoded:
+        """The pictures' places as tokens of the text encoder's width."""
+        image = self.image_encoder.encode(pixels, has_image)
+        tokens = self.picture_norm(self.project_image(image.tokens) + self.picture_mark)
+        return Encoded(tokens, image.mask, masked_mean(tokens, image.mask))
+
+    def _places_alone(self, places: Encoded) -> Tensor:
+        outputs = self.encoder.run(places.tokens, places.mask)
+        return unit(self.project(masked_mean(outputs, places.mask)))
+
+    def _joint(
+        self, words: Encoded, places: Encoded, present: Tensor
+    ) -> tuple[Tensor, Tensor, ProductEncoding]:
+        length = words.tokens.shape[1]
+        outputs = self.encoder.run(
+            torch.cat([words.tokens, places.tokens.to(words.tokens.dtype)], dim=1),
+            torch.cat([words.mask, places.mask.to(words.mask.dtype)], dim=1),
+        )
+        text = _part(outputs[:, :length], words.mask)
+        image = _part(outputs[:, length:], places.mask)
+        text_vector, image_vector = unit(self.project(text.pooled)), unit(self.project(image.pooled))
+        weights = self.gate(text_vector, image_vector, present)
+        fused = unit(weights[:, :1] * text_vector + weights[:, 1:] * image_vector)
+        return fused, weights, ProductEncoding(text, image)
 
 
-def unit(vectors: Tensor) -> Tensor:
-    """L2-normalises the rows of float[B,dim], in float32 whatever the encoder's precision."""
-    return F.normalize(vectors.float(), dim=-1, eps=1e-6)
+def presence(has_text: Tensor, has_image: Tensor) -> Tensor:
+    """Maps bool[B,1] and bool[B,V] to float32[B,2]: 1 where there is text, a picture."""
+    return torch.cat([has_text.float(), has_image.float().amax(dim=1, keepdim=True)], dim=1)
+
+
+def _part(outputs: Tensor, mask: Tensor) -> Encoded:
+    return Encoded(outputs, mask, masked_mean(outputs, mask))

@@ -11,8 +11,8 @@ from catalog.catalogue import Catalogue
 from catalog.click_simulation import simulate_clicks
 from catalog.held_out import is_held_out_product
 from catalog.pictures import DecodedPictures, decode_catalogue
-from catalog.readers import read_catalogue, read_clicks
-from catalog.schema import Click
+from catalog.readers import read_catalogue, read_clicks, read_coclicks
+from catalog.schema import Click, CoClick
 from faults import CatalogueError
 from vitrine.terminal import console, progress
 
@@ -63,3 +63,11 @@ def clicks_of(folder: Path, catalogue: Catalogue, seed: int) -> list[Click]:
         console.print("no click log: simulating one from the products' attributes")
         return simulate_clicks(catalogue, seed)
     return [click for click in logged if click.product_id in catalogue]
+
+
+def coclicks_of(folder: Path, catalogue: Catalogue) -> list[CoClick] | None:
+    """Returns the shop's co-clicks between the products of ``catalogue``; None where it keeps none."""
+    logged = read_coclicks(folder)
+    if logged is None:
+        return None
+    return [pair for pair in logged if pair.trigger_id in catalogue and pair.clicked_id in catalogue]

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from towers.recipe import load_recipe, recipe_names
-from vitrine.catalogues import Split, clicks_of, decode, open_catalogue
+from vitrine.catalogues import Split, clicks_of, coclicks_of, decode, open_catalogue
 from vitrine.terminal import command_line, console, progress
 
 
@@ -44,7 +44,7 @@ def train(
 
     chosen = load_recipe(recipe)
     products = open_catalogue(catalog, split)
-    clicks = clicks_of(catalog, products, chosen.training.seed)
+    clicks = clicks_of(catalog, products, chosen.seed)
     pictures = decode(products, chosen.image.size, chosen.image.views, skip_bad_pictures)
     fingerprint = products.fingerprint()
     kept = ProgressFolder(
@@ -59,7 +59,9 @@ def train(
         def on_step(step: Step) -> None:
             done(step.number)
 
-        trained = train_towers(chosen, products, clicks, pictures, on_step, kept)
+        trained = train_towers(
+            chosen, products, clicks, pictures, on_step, kept, coclicks_of(catalog, products)
+        )
     provenance = Provenance(
         command=command_line(),
         catalogue_fingerprint=fingerprint,
@@ -69,7 +71,7 @@ def train(
         split=str(split),
         losses=trained.losses,
     )
-    save_checkpoint(Checkpoint(trained.towers, chosen, provenance), out)
+    save_checkpoint(Checkpoint(trained.towers, chosen, provenance, trained.keywords), out)
     kept.remove()
     console.print(f"checkpoint in {out}: loss {trained.losses[0]:.3f} -> {trained.losses[-1]:.3f}")
 

@@ -22,9 +22,9 @@ SIZE = 16
 
 
 def tiny_recipe(
-    text: dict[str, Any] | None = None, training: dict[str, Any] | None = None, **changes: Any
+    text: dict[str, Any] | None = None, retrieval: dict[str, Any] | None = None, **changes: Any
 ) -> Recipe:
-    """One layer of 32, pictures of 16 x 16, a dozen steps."""
+    """One layer of 32, pictures of 16 x 16, a retrieval stage of a dozen steps."""
     fields: dict[str, Any] = {
         "name": "tiny",
         "dim": 16,
@@ -32,16 +32,15 @@ def tiny_recipe(
         "max_product_tokens": 16,
         "text": {"layers": 1, "width": 32, "heads": 2, "vocabulary": 300, **(text or {})},
         "image": {"size": SIZE, "channels": [8, 8]},
-        "training": {
-            "steps": 12,
-            "batch": 12,
-            "queries_each": 2,
-            "learning_rate": 5e-3,
-            "text_learning_rate": 5e-3,
-            **(training or {}),
-        },
+        "stages": [tiny_retrieval(**(retrieval or {}))],
     }
     return Recipe.model_validate({**fields, **changes})
+
+
+def tiny_retrieval(**changes: Any) -> dict[str, Any]:
+    """A retrieval stage of a dozen steps."""
+    fields = {"kind": "retrieval", "steps": 12, "batch": 12, "queries_each": 2, "learning_rate": 5e-3}
+    return {**fields, **changes}
 
 
 def tiny_catalogue() -> Catalogue:

@@ -177,7 +177,7 @@ def test_a_missing_file_is_refused(saved: Path, file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "field", ["format", "recipe", "text_encoder", "tokenizer_sha256", "preprocessing", "provenance"]
+    "field", ["format", "recipe", "sizes", "tokenizer_sha256", "preprocessing", "provenance"]
 )
 def test_a_missing_field_is_refused(saved: Path, field: str) -> None:
     path = saved / "checkpoint.json"
@@ -196,10 +196,10 @@ def test_weights_of_other_towers_are_refused(saved: Path) -> None:
 
 
 def test_a_newer_format_is_refused_with_both_values(saved: Path) -> None:
-    edit(saved, format=2)
+    edit(saved, format=3)
     with pytest.raises(Mismatch, match="checkpoint format") as caught:
         load_checkpoint(saved)
-    assert {caught.value.expected, caught.value.found} == {1, 2}
+    assert {caught.value.expected, caught.value.found} == {2, 3}
 
 
 def test_other_preprocessing_is_refused_with_both_values(

@@ -9,7 +9,7 @@ from catalog.catalogue import Catalogue
 from catalog.schema import Click, Product
 from catalog.tokenizer import Tokenizer, train_tokenizer
 from faults import CatalogueError
-from towers.data.examples import Batch, Examples, drop_modalities, make_examples
+from towers.data.examples import Batch, Drawing, Examples, drop_modalities, make_examples
 
 CATALOGUE = tiny_catalogue()
 ROWS = {product_id: row for row, product_id in enumerate(CATALOGUE.ids)}
@@ -27,7 +27,7 @@ def examples(tokenizer: Tokenizer, clicks: list[Click], catalogue: Catalogue = C
 def drawn(
     found: Examples, seed: int = 0, products: int = 6, dropout: float = 0.0, steps: int = 3
 ) -> list[Batch]:
-    return list(found.batches(products, 2, steps, dropout, seed))
+    return list(found.batches(Drawing(products, 2, steps, seed, dropout)))
 
 
 def equal(one: Batch, other: Batch) -> bool:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from towers.training.resume import ProgressFolder
 from towers.training.train import train
 shop = tiny_catalogue()
-recipe = tiny_recipe(training={"steps": 80, "modality_dropout": 0.3})
+recipe = tiny_recipe(retrieval={"steps": 80, "modality_dropout": 0.3})
 progress = ProgressFolder(Path("progress"), print, every_steps=1) if sys.argv[1] == "keep" else None
 print("begins", flush=True)
 on_step = lambda step: print("step", step.number, flush=True)

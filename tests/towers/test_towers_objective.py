@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from towers.objectives.softmax import in_batch_softmax, two_tower_loss
+from towers.objectives.softmax import in_batch_softmax, modality_terms
 from towers.towers import ProductViews
 
 SCALE = 7.0
@@ -85,13 +85,13 @@ def test_the_other_direction_counts_half() -> None:
 TEXT_VIEW, IMAGE_VIEW = unit(4, 5, seed=8), unit(4, 5, seed=9)
 
 
-def whole_loss(has_text: list[bool], has_image: list[bool], weight: float) -> float:
+def alone(has_text: list[bool], has_image: list[bool]) -> list[float]:
     views = ProductViews(
         *map(torch.from_numpy, (PRODUCTS, np.full((4, 2), 0.5, np.float32), TEXT_VIEW, IMAGE_VIEW))
     )
     flags = (torch.tensor(has_text), torch.tensor(has_image))
-    rest = (torch.from_numpy(TARGET), torch.from_numpy(KNOWN), SCALE, weight)
-    return two_tower_loss(torch.from_numpy(QUERIES), views, *flags, *rest).item()
+    rest = (torch.from_numpy(TARGET), torch.from_numpy(KNOWN), SCALE)
+    return [term.item() for term in modality_terms(torch.from_numpy(QUERIES), views, *flags, *rest)]
 
 
 def test_each_modality_learns_alone_from_the_products_that_have_it() -> None:
@@ -100,12 +100,19 @@ def test_each_modality_learns_alone_from_the_products_that_have_it() -> None:
     place = np.cumsum(has_image) - 1
     kept = np.flatnonzero(has_image)
     image_part = reference(QUERIES[asking], IMAGE_VIEW[kept], place[TARGET[asking]], KNOWN[asking][:, kept])
-    expected = reference(QUERIES, PRODUCTS, TARGET, KNOWN)
-    expected += 0.3 * (reference(QUERIES, TEXT_VIEW, TARGET, KNOWN) + image_part)
-    assert whole_loss(has_text, has_image, 0.3) == pytest.approx(expected, rel=1e-5)
+    text_part = reference(QUERIES, TEXT_VIEW, TARGET, KNOWN)
+    assert alone(has_text, has_image) == pytest.approx([text_part, image_part], rel=1e-5)
 
 
-def test_without_their_weight_or_a_second_product_the_single_terms_vanish() -> None:
-    fused = pytest.approx(loss().item())
-    assert whole_loss([True] * 4, [True] * 4, 0.0) == fused
-    assert whole_loss([False] * 4, [False, True, False, False], 0.3) == fused
+def test_without_a_second_product_the_single_terms_vanish() -> None:
+    assert alone([False] * 4, [False, True, False, False]) == [0.0, 0.0]
+
+
+def test_a_margin_is_taken_off_the_right_products_cosine_alone() -> None:
+    """One query, two products: the loss of moved scores, by hand."""
+    queries, products = torch.from_numpy(QUERIES[:1]), torch.from_numpy(PRODUCTS[:2])
+    known = torch.tensor([[True, False]])
+    found = in_batch_softmax(queries, products, torch.tensor([0]), known, SCALE, margin=0.2).item()
+    right, wrong = (SCALE * float(QUERIES[0] @ PRODUCTS[row]) for row in (0, 1))
+    moved = right - 0.2 * SCALE
+    assert found == pytest.approx((np.log(np.exp(moved) + np.exp(wrong)) - moved) / 2, rel=1e-5)

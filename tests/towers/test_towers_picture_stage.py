@@ -10,11 +10,13 @@ from support.tiny_shop import tiny_catalogue, tiny_clicks, tiny_pictures, tiny_r
 from faults import InvalidInput
 from towers.build import Towers, build_towers
 from towers.data.examples import Examples, make_examples
-from towers.recipe import PictureStageRecipe, Recipe, load_recipe
-from towers.stage_kinds.pictures import PictureBatch, _query_vectors, picture_stage
-from towers.training.loop import run_stages
+from towers.data.material import Material
+from towers.recipe import Recipe, load_recipe
+from towers.stage_kinds.pictures import PictureBatch, _query_vectors, pictures_stage
+from towers.stage_recipes import PicturesStageRecipe
+from towers.training.loop import Stage, run_stages
 
-STAGE = PictureStageRecipe(steps=40, batch=8, queries_each=3, learning_rate=0.01)
+STAGE = PicturesStageRecipe(kind="pictures", steps=40, batch=8, queries_each=3, learning_rate=0.01, warmup=0)
 
 
 @pytest.fixture
@@ -36,8 +38,12 @@ def examples(towers: Towers) -> Examples:
     )
 
 
+def stage_of(recipe: Recipe, towers: Towers, examples: Examples) -> Stage[PictureBatch]:
+    return pictures_stage(STAGE, recipe, towers, Material(tiny_catalogue(), examples))
+
+
 def batches(recipe: Recipe, towers: Towers, examples: Examples, skip: int = 0) -> list[PictureBatch]:
-    return list(picture_stage(STAGE, recipe.training, towers, examples).batches(skip))
+    return list(stage_of(recipe, towers, examples).batches(skip))
 
 
 def weights(towers: Towers) -> dict[str, torch.Tensor]:
@@ -49,8 +55,8 @@ def weights(towers: Towers) -> dict[str, torch.Tensor]:
 
 def test_only_the_image_half_learns_and_it_does(recipe: Recipe, towers: Towers, examples: Examples) -> None:
     before = weights(towers)
-    stage = picture_stage(STAGE, recipe.training, towers, examples)
-    losses = run_stages([stage], towers, lambda _: None, lambda _: None)[0]
+    stage = stage_of(recipe, towers, examples)
+    losses = run_stages([stage], towers, lambda _: None, lambda _: None)[0].total
     changed = {name for name, value in weights(towers).items() if not torch.equal(value, before[name])}
     assert changed
     assert all(name.startswith(("product.image_encoder.", "product.project_image.")) for name in changed)
@@ -116,11 +122,10 @@ def test_products_without_pictures_take_no_part(recipe: Recipe, towers: Towers, 
 
 def test_it_needs_a_text_encoder_that_knows_something(tmp_path) -> None:
     path = tmp_path / "scratch.toml"
-    path.write_text('name = "x"\n[picture_stage]\nsteps = 5\n')
-    with pytest.raises(InvalidInput, match="minilm"):
+    path.write_text('name = "x"\n[[stages]]\nkind = "pictures"\n')
+    with pytest.raises(InvalidInput, match="pretrained"):
         load_recipe(str(path))
 
 
 def test_the_catalogue_recipe_has_it() -> None:
-    assert load_recipe("catalogue").picture_stage is not None
-    assert load_recipe("sample").picture_stage is None
+    assert load_recipe("catalogue").stages[0].kind == "pictures"

@@ -5,7 +5,8 @@ import torch
 from support.tiny_shop import SIZE, tiny_checkpoint
 from torch import Tensor
 
-from towers.towers import ModalityGate, ProductTower, QueryTower
+from towers.fusion.gate import ModalityGate
+from towers.towers import ProductTower, QueryTower
 
 TEXT = torch.tensor([[2, 20, 21, 3]])
 OTHER_TEXT = torch.tensor([[2, 30, 31, 3]])

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from faults import InvalidInput, NotFound
-from towers.recipe import Recipe, load_recipe, recipe_names
+from towers.recipe import TextRecipe, load_recipe, recipe_names
+
+STAGE = '[[stages]]\nkind = "retrieval"\nsteps = 7\n'
 
 
 def recipe_file(folder: Path, text: str) -> str:
@@ -18,9 +20,9 @@ def test_every_recipe_that_comes_with_vitrine_loads_under_its_name() -> None:
 
 
 def test_a_file_of_ones_own_is_read_and_the_rest_keeps_its_defaults(tmp_path: Path) -> None:
-    recipe = load_recipe(recipe_file(tmp_path, 'name = "mine"\ndim = 24\n[training]\nsteps = 7\n'))
-    assert (recipe.name, recipe.dim, recipe.training.steps) == ("mine", 24, 7)
-    assert recipe.text == Recipe(name="any").text
+    recipe = load_recipe(recipe_file(tmp_path, f'name = "mine"\ndim = 24\n{STAGE}'))
+    assert (recipe.name, recipe.dim, recipe.stages[0].steps) == ("mine", 24, 7)
+    assert recipe.text == TextRecipe()
 
 
 @pytest.mark.parametrize(
@@ -29,14 +31,14 @@ def test_a_file_of_ones_own_is_read_and_the_rest_keeps_its_defaults(tmp_path: Pa
         ("dim = 4", "recipe.dim", 4),
         ("colour = 1", "recipe.colour", 1),
         ("[text]\nlayers = 0", "recipe.text.layers", 0),
-        ('[text]\ninitialise = "bert"', "recipe.text.initialise", "bert"),
+        ('[text]\ninitialise = ""', "recipe.text.initialise", ""),
         ("[text]\nwidth = 100\nheads = 3", "recipe.text.heads", 3),
         ('[image]\nsize = "large"', "recipe.image.size", "large"),
         ("[image]\nchannels = []", "recipe.image.channels", []),
         ("[image]\nchannels = [8, 0]", "recipe.image.channels.1", 0),
-        ("[training]\nmodality_dropout = 0.5", "recipe.training.modality_dropout", 0.5),
-        ("[training]\nlearning_rate = -1.0", "recipe.training.learning_rate", -1.0),
-        ("[training]\nstep = 5", "recipe.training.step", 5),
+        (f"{STAGE}modality_dropout = 0.5", "recipe.stages.0.retrieval.modality_dropout", 0.5),
+        (f"{STAGE}learning_rate = -1.0", "recipe.stages.0.retrieval.learning_rate", -1.0),
+        (f"{STAGE}step = 5", "recipe.stages.0.retrieval.step", 5),
     ],
 )
 def test_a_wrong_field_is_named_with_its_value(tmp_path: Path, line: str, field: str, value: object) -> None:

@@ -15,16 +15,18 @@ from catalog.schema import Click
 from faults import InternalError
 from towers.build import Towers
 from towers.data.examples import Examples
+from towers.data.material import Material
 from towers.recipe import Recipe
-from towers.stage_kinds.retrieval import joint_stage
+from towers.stage_kinds.retrieval import retrieval_stage
+from towers.stage_recipes import RetrievalStageRecipe
 from towers.training import train as training_module
 from towers.training.loop import ParameterGroup, Stage, Step
 from towers.training.resume import ProgressFolder
-from towers.training.train import Trained, train
+from towers.training.train import Trained, tenths, train
 
 CATALOGUE = tiny_catalogue()
 CLICKS = tiny_clicks(CATALOGUE)
-RECIPE = tiny_recipe(training={"steps": 6, "modality_dropout": 0.3})
+RECIPE = tiny_recipe(retrieval={"steps": 6, "modality_dropout": 0.3})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -99,7 +101,7 @@ def weights(towers: Towers) -> dict[str, Tensor]:
 def same(one: Trained, two: Trained) -> bool:
     first, second = weights(one.towers), weights(two.towers)
     equal = first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-    return equal and one.stage_losses == two.stage_losses
+    return equal and one.history == two.history
 
 
 @pytest.mark.parametrize("after", [1, 3, 6])
@@ -128,7 +130,7 @@ def test_keeping_progress_changes_nothing(shop: Shop, whole: Trained) -> None:
 
 
 OTHERS: dict[str, tuple[dict[str, object], str]] = {
-    "steps": ({"recipe": tiny_recipe(training={"steps": 7, "modality_dropout": 0.3})}, "training.steps: 6"),
+    "steps": ({"recipe": tiny_recipe(retrieval={"steps": 7, "modality_dropout": 0.3})}, "stages.0.steps: 6"),
     "clicks": ({"clicks": [replace(CLICKS[0], clicks=2), *CLICKS[1:]]}, "clicks: "),
     "order of the log": ({"clicks": CLICKS[::-1]}, "clicks: "),
     "split": ({"known": {"split": "all"}}, "split: nothing then, all now"),
@@ -307,7 +309,7 @@ def identity_of(file: Path) -> dict[str, str]:
     return identity
 
 
-def picture_stage(towers: Towers, examples: Examples, steps: int = 4, batches: int = 100) -> Stage[Tensor]:
+def second_stage(towers: Towers, examples: Examples, steps: int = 4, batches: int = 100) -> Stage[Tensor]:
     """A second stage as one would write it: pictures learn to lie where frozen text lies."""
     encoder = towers.product.image_encoder
 
@@ -318,12 +320,12 @@ def picture_stage(towers: Towers, examples: Examples, steps: int = 4, batches: i
             if number >= skip:
                 yield torch.from_numpy(examples.pictures.pixels[rows])
 
-    def loss(towers: Towers, pixels: Tensor) -> Tensor:
+    def loss(towers: Towers, pixels: Tensor) -> dict[str, Tensor]:
         images = towers.product.project_image(encoder(pixels, torch.ones(len(pixels), 1, dtype=torch.bool)))
         asked = torch.tensor(towers.tokenizer.encode(["red mug"], 12))
         wanted = towers.query(asked, torch.ones_like(asked))  # fixed: no gradient reaches it
         noise = 0.01 * torch.rand_like(images)
-        return ((images + noise - wanted) ** 2).mean()
+        return {"distance": ((images + noise - wanted) ** 2).mean()}
 
     group = ParameterGroup(tuple(encoder.parameters()), 1e-2)
     return Stage("pictures", steps, (group,), draw, loss)
@@ -331,8 +333,11 @@ def picture_stage(towers: Towers, examples: Examples, steps: int = 4, batches: i
 
 @pytest.fixture
 def two_stages(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stages(recipe: Recipe, towers: Towers, examples: Examples) -> tuple[Stage[object], ...]:
-        return (joint_stage(recipe.training, towers, examples), picture_stage(towers, examples))  # type: ignore[return-value]
+    def stages(recipe: Recipe, towers: Towers, material: Material) -> tuple[Stage[object], ...]:
+        (retrieval,) = recipe.stages
+        assert isinstance(retrieval, RetrievalStageRecipe)
+        first = retrieval_stage(retrieval, recipe, towers, material)
+        return (first, second_stage(towers, material.examples))  # type: ignore[return-value]
 
     monkeypatch.setattr(training_module, "stages_of", stages)
 
@@ -341,8 +346,8 @@ def two_stages(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("after", [5, 6, 7, 10])
 def test_two_stages_go_on_from_either(shop: Shop, after: int) -> None:
     all_at_once = uninterrupted()
-    assert set(all_at_once.stage_losses) == {"joint", "pictures"}
-    assert all_at_once.losses == all_at_once.stage_losses["joint"]
+    assert set(all_at_once.history) == {"retrieval", "pictures"}
+    assert all_at_once.losses == tenths(all_at_once.history["pictures"].total)
     shop.stopped(after)
     assert same(shop.train(), all_at_once)
     assert shop.steps == list(range(after + 1, 11))
@@ -356,7 +361,7 @@ def test_a_stage_moves_its_own_weights_alone(whole: Trained) -> None:
     moved = {name for name in after if not torch.equal(before[name], after[name])}
     assert moved == {name for name in after if name.startswith("product.image_encoder.")}
     assert all(parameter.requires_grad for parameter in both.query.parameters())
-    losses = uninterrupted().stage_losses["pictures"]
+    losses = uninterrupted().history["pictures"].total
     assert losses[-1] < losses[0]
 
 
@@ -372,17 +377,19 @@ def test_sums_do_not_depend_on_which_thread_comes_first_while_it_trains() -> Non
 
 
 def only(monkeypatch: pytest.MonkeyPatch, make: Callable[[Towers, Examples], Stage[Tensor]]) -> None:
-    monkeypatch.setattr(training_module, "stages_of", lambda _, towers, examples: (make(towers, examples),))
+    monkeypatch.setattr(
+        training_module, "stages_of", lambda _, towers, material: (make(towers, material.examples),)
+    )
 
 
 def test_a_stage_whose_batches_end_early_is_our_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    only(monkeypatch, lambda towers, examples: picture_stage(towers, examples, batches=3))
+    only(monkeypatch, lambda towers, examples: second_stage(towers, examples, batches=3))
     with pytest.raises(InternalError, match="pictures stage end after 3 of 4"):
         uninterrupted()
 
 
 def test_a_stage_may_train_no_weight_that_would_be_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     stray = ParameterGroup((torch.nn.Parameter(torch.zeros(3)),), 1.0)
-    only(monkeypatch, lambda towers, examples: replace(picture_stage(towers, examples), groups=(stray,)))
+    only(monkeypatch, lambda towers, examples: replace(second_stage(towers, examples), groups=(stray,)))
     with pytest.raises(InternalError, match="in no tower"):
         uninterrupted()

@@ -8,7 +8,7 @@ from support.tiny_shop import tiny_catalogue, tiny_clicks, tiny_pictures, tiny_r
 from faults import InternalError
 from towers.build import Towers
 from towers.recipe import Recipe
-from towers.stage_kinds import retrieval as joint_stage
+from towers.stage_kinds import retrieval
 from towers.training import train as training_module
 from towers.training.loop import Step
 from towers.training.train import Trained, train
@@ -36,7 +36,7 @@ def moved(before: Mapping[str, torch.Tensor], after: Mapping[str, torch.Tensor])
 @pytest.fixture(scope="module")
 def learned() -> tuple[Trained, list[Step]]:
     steps: list[Step] = []
-    return trained(tiny_recipe(training={"steps": 40}), steps), steps
+    return trained(tiny_recipe(retrieval={"steps": 40}), steps), steps
 
 
 def test_training_reduces_the_loss_and_reports_every_step(learned: tuple[Trained, list[Step]]) -> None:
@@ -66,17 +66,17 @@ def test_the_picture_is_learned_where_only_the_picture_tells(learned: tuple[Trai
 
 
 def test_the_same_seed_gives_the_same_towers_and_another_seed_others() -> None:
-    recipe = tiny_recipe(training={"steps": 3})
+    recipe = tiny_recipe(retrieval={"steps": 3})
     first, again = weights(trained(recipe).towers), weights(trained(recipe).towers)
     assert moved(first, again) == set()
-    other = weights(trained(tiny_recipe(training={"steps": 3, "seed": 1})).towers)
+    other = weights(trained(tiny_recipe(retrieval={"steps": 3}, seed=1)).towers)
     assert "query.encoder.tokens.weight" in moved(first, other)
 
 
 def test_the_text_encoders_have_a_rate_of_their_own() -> None:
     frozen = {"steps": 2, "text_learning_rate": 1e-30, "weight_decay": 0.0}
-    after = trained(tiny_recipe(training=frozen)).towers
-    before = trained(tiny_recipe(training={**frozen, "learning_rate": 1e-30})).towers
+    after = trained(tiny_recipe(retrieval=frozen)).towers
+    before = trained(tiny_recipe(retrieval={**frozen, "learning_rate": 1e-30})).towers
     changed = moved(weights(before), weights(after))
     assert "product.image_encoder.stages.0.weight" in changed
     assert not {name for name in changed if ".encoder." in name}
@@ -94,7 +94,7 @@ def test_frozen_layers_stay_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Non
         return towers
 
     monkeypatch.setattr(training_module, "build_towers", frozen)
-    changed = moved(before, weights(trained(tiny_recipe(text={"layers": 2}, training={"steps": 2})).towers))
+    changed = moved(before, weights(trained(tiny_recipe(text={"layers": 2}, retrieval={"steps": 2})).towers))
     for tower in ("query", "product"):
         of_encoder = {name.split(".")[2] for name in changed if name.startswith(f"{tower}.encoder.")}
         assert of_encoder == {"blocks"}
@@ -103,19 +103,19 @@ def test_frozen_layers_stay_as_they_were(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_bfloat16_training_gives_float32_towers() -> None:
-    towers = trained(tiny_recipe(training={"steps": 2, "bfloat16": True})).towers
+    towers = trained(tiny_recipe(retrieval={"steps": 2}, bfloat16=True)).towers
     assert {value.dtype for value in weights(towers).values()} == {torch.float32, torch.int64}
 
 
 def test_a_loss_that_is_no_number_stops_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    loss = joint_stage.two_tower_loss
+    loss = retrieval.in_batch_softmax
     calls: list[int] = []
 
     def diverging(*arguments: object) -> torch.Tensor:
         calls.append(1)
         return loss(*arguments) * (math.nan if len(calls) == 3 else 1.0)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(joint_stage, "two_tower_loss", diverging)
+    monkeypatch.setattr(retrieval, "in_batch_softmax", diverging)
     steps: list[Step] = []
     with pytest.raises(InternalError, match="nan at step 3") as caught:
         trained(tiny_recipe(), steps)
@@ -133,7 +133,7 @@ def test_the_rate_rises_then_falls(monkeypatch: pytest.MonkeyPatch) -> None:
             super().step(*arguments)
 
     monkeypatch.setattr(torch.optim, "AdamW", Watched)
-    trained(tiny_recipe(training={"steps": 10, "warmup": 0.3, "learning_rate": 0.01}))
+    trained(tiny_recipe(retrieval={"steps": 10, "warmup": 0.3, "learning_rate": 0.01}))
     peak = rates.index(max(rates))
     assert max(rates) == pytest.approx(0.01)
     assert 2 <= peak <= 3

@@ -14,7 +14,7 @@ from vitrine.export_towers import run_export
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
-    fields = tiny_recipe(training={"steps": 3}).model_dump(mode="json", exclude_none=True)
+    fields = tiny_recipe(retrieval={"steps": 3}).model_dump(mode="json", exclude_none=True)
     sections = {name: fields.pop(name) for name in ("text", "image", "training")}
     lines = [f"{name} = {value!r}" for name, value in fields.items()]
     for section, values in sections.items():
@@ -34,7 +34,7 @@ def test_a_shop_becomes_a_checkpoint_that_knows_where_it_comes_from(
     assert done.code == 0, done.err
     assert "checkpoint in" in done.err
     checkpoint = load_checkpoint(tmp_path / "towers")
-    assert checkpoint.recipe == Recipe.model_validate(tiny_recipe(training={"steps": 3}))
+    assert checkpoint.recipe == Recipe.model_validate(tiny_recipe(retrieval={"steps": 3}))
     origin = checkpoint.provenance
     assert origin.command == f"vitrine train --catalog {shop} --recipe {recipe} --out {tmp_path / 'towers'}"
     assert origin.catalogue_fingerprint == read_catalogue(shop).fingerprint()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 
 from catalog.catalogue import Catalogue
+from catalog.keyword_table import KeywordTable
 from catalog.pictures import DecodedPictures
 from catalog.schema import Click
 from catalog.tokenizer import Tokenizer, pad_batch
 from faults import CatalogueError
+from towers.data.keywords import intent_words, keyword_overlap
+from towers.data.typos import tokens_with_typos
 
 _NAMED_EXAMPLES = 5
 
@@ -34,7 +37,46 @@ class Batch:
     target: Tensor
     """int64[Q]: the row of each query's product."""
     known: Tensor
-    """bool[Q,P]: product j was clicked for query i."""
+    """bool[Q,P]: product j was clicked for query i, or may be meant by it: no negative."""
+    query_rows: Tensor
+    """int64[Q]: places in ``Examples.queries``."""
+    product_rows: Tensor
+    """int64[P]: rows of the catalogue."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How batches are drawn; equal ones draw equal batches.
+
+    Several queries share a product, because embedding a product costs many times a query.
+    """
+
+    products: int
+    """Of a batch; all of them if the catalogue has fewer."""
+    queries_each: int
+    """Queries drawn for each product, with repetition."""
+    steps: int
+    """Number of batches."""
+    seed: int
+    """Of all choices."""
+    modality_dropout: float = 0.0
+    """See ``drop_modalities``."""
+    keyword_dropout: float = 0.5
+    """Chance that a query goes without its keywords, where it has any."""
+    keyword_mask: float | None = None
+    """Products of queries of the same intent are no negatives, see ``keyword_overlap``."""
+    typos: float = 0.0
+    """Chance to misspell a query; one with a typo goes without keywords, as in serving."""
+
+
+@dataclass(frozen=True)
+class QueryKeywords:
+    """What the keyword table says of each query of the log."""
+
+    tokens: list[list[int]]
+    """Ids of each query with its keywords."""
+    intents: tuple[frozenset[str], ...]
+    """What tells one intent from another, see ``intent_words``."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +92,8 @@ class Examples:
         clicked: for each query, the product rows clicked for it.
         asked: for each product row, its queries and their chances to be drawn (which sum to 1).
         pairs: number of distinct clicked (query, product) pairs.
+        encode: texts to ids, cut as ``query_tokens`` are.
+        keywords: of the queries, where the recipe asks for them.
     """
 
     queries: tuple[str, ...]
@@ -60,50 +104,69 @@ class Examples:
     clicked: tuple[frozenset[int], ...]
     asked: Mapping[int, tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]
     pairs: int
+    encode: Callable[[Sequence[str]], list[list[int]]]
+    keywords: QueryKeywords | None = None
 
-    def batches(
-        self,
-        products: int,
-        queries_each: int,
-        steps: int,
-        modality_dropout: float,
-        seed: int,
-        skip: int = 0,
-    ) -> Iterator[Batch]:
-        """Draws ``steps`` batches; the same seed draws the same ones.
-
-        Several queries share a product, because embedding a product costs many times a query.
-
-        Args:
-            products: products of a batch; all of them if the catalogue has fewer.
-            queries_each: queries drawn for each product (with repetition).
-            steps: number of batches.
-            modality_dropout: see ``drop_modalities``.
-            seed: of all choices.
-            skip: leaves the first ones out: they are drawn, but not made.
-        """
-        random = np.random.default_rng(seed)
+    def batches(self, drawing: Drawing, skip: int = 0) -> Iterator[Batch]:
+        """Draws the batches after the first ``skip``, which are drawn but not made."""
+        random = np.random.default_rng(drawing.seed)
         clicked_rows = np.array(sorted(self.asked), dtype=np.int64)
-        for number in range(steps):
-            rows = random.choice(clicked_rows, size=min(products, len(clicked_rows)), replace=False)
+        for number in range(drawing.steps):
+            size = min(drawing.products, len(clicked_rows))
+            rows = random.choice(clicked_rows, size=size, replace=False)
             drawn = [
-                random.choice(self.asked[row][0], queries_each, p=self.asked[row][1]) for row in rows.tolist()
+                random.choice(self.asked[row][0], drawing.queries_each, p=self.asked[row][1])
+                for row in rows.tolist()
             ]
             has_text, has_image = drop_modalities(
-                self.has_text[rows], self.pictures.has_image[rows], modality_dropout, random
+                self.has_text[rows], self.pictures.has_image[rows], drawing.modality_dropout, random
             )
             if number >= skip:
-                yield self._batch(rows, np.concatenate(drawn), queries_each, has_text, has_image)
+                queries = np.concatenate(drawn)
+                tokens = self._query_tokens(queries, drawing, np.random.default_rng([drawing.seed, number]))
+                known = self._not_negative(queries, rows, drawing)
+                yield self._batch(rows, queries, tokens, known, has_text, has_image)
+
+    def _query_tokens(
+        self, queries: npt.NDArray[np.int64], drawing: Drawing, random: np.random.Generator
+    ) -> list[list[int]]:
+        plain = self.query_tokens
+        if drawing.typos:
+            tokens = tokens_with_typos(self.queries, plain, queries, drawing.typos, self.encode, random)
+        else:
+            tokens = [plain[query] for query in queries]
+        if self.keywords is None:
+            return tokens
+        without = random.random(len(queries)) < drawing.keyword_dropout
+        return [
+            own if dropped or own is not plain[query] else self.keywords.tokens[query]
+            for own, dropped, query in zip(tokens, without.tolist(), queries.tolist(), strict=True)
+        ]
+
+    def _not_negative(
+        self, queries: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], drawing: Drawing
+    ) -> Tensor:
+        """Returns bool[Q,P]: clicked, or clicked for a query of the same intent."""
+        known = self.known(queries, rows)
+        if drawing.keyword_mask is None or self.keywords is None:
+            return known
+        intents = [self.keywords.intents[query] for query in queries]
+        alike = torch.from_numpy(keyword_overlap(intents, drawing.keyword_mask))
+        own = np.repeat(np.arange(len(rows)), drawing.queries_each)
+        asked_for = torch.zeros(known.shape)
+        asked_for[torch.arange(len(queries)), torch.from_numpy(own)] = 1
+        return known | (alike.float() @ asked_for > 0)
 
     def _batch(
         self,
         rows: npt.NDArray[np.int64],
         queries: npt.NDArray[np.int64],
-        queries_each: int,
+        tokens: Sequence[Sequence[int]],
+        known: Tensor,
         has_text: npt.NDArray[np.bool_],
         has_image: npt.NDArray[np.bool_],
     ) -> Batch:
-        query_ids, query_mask = pad_batch([self.query_tokens[query] for query in queries])
+        query_ids, query_mask = pad_batch(tokens)
         product_ids, product_mask = pad_batch([self.product_tokens[row] for row in rows])
         return Batch(
             torch.from_numpy(query_ids),
@@ -113,8 +176,10 @@ class Examples:
             torch.from_numpy(self.pictures.pixels[rows]),
             torch.from_numpy(has_text[:, None]),
             torch.from_numpy(has_image),
-            torch.from_numpy(np.repeat(np.arange(len(rows)), queries_each)),
-            self.known(queries, rows),
+            torch.arange(len(rows)).repeat_interleave(len(queries) // len(rows)),
+            known,
+            torch.from_numpy(queries),
+            torch.from_numpy(rows),
         )
 
     def known(self, queries: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> Tensor:
@@ -131,6 +196,7 @@ def make_examples(
     tokenizer: Tokenizer,
     max_query_tokens: int,
     max_product_tokens: int,
+    keywords: KeywordTable | None = None,
 ) -> Examples:
     """Joins a click log with its catalogue.
 
@@ -161,15 +227,30 @@ def make_examples(
     for row, query in counts:
         clicked[query].add(row)
     texts = [product.indexed_text() for product in catalogue.products]
+
+    def encode(queries: Sequence[str]) -> list[list[int]]:
+        return tokenizer.encode(queries, max_query_tokens)
+
     return Examples(
         queries,
-        tokenizer.encode(queries, max_query_tokens),
+        encode(queries),
         tokenizer.encode(texts, max_product_tokens),
         np.array([bool(text.strip()) for text in texts]),
         pictures,
         tuple(frozenset(rows) for rows in clicked),
         _queries_of_products(counts),
         len(counts),
+        encode,
+        None if keywords is None else _keywords_of(queries, keywords, encode),
+    )
+
+
+def _keywords_of(
+    queries: Sequence[str], table: KeywordTable, encode: Callable[[Sequence[str]], list[list[int]]]
+) -> QueryKeywords:
+    return QueryKeywords(
+        encode([table.enrich(query, table.of(query)) for query in queries]),
+        tuple(intent_words(query, table) for query in queries),
     )
 
 

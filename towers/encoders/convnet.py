@@ -1,28 +1,25 @@
-"""A small ConvNet: pictures in, one vector a product out.
-
-Pixels enter as UINT8 exactly as the decoder leaves them; casting and normalising
-happen in here, so training, export and serving cannot disagree about them.
-"""
+"""A small ConvNet: pictures in, one vector a product out."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from towers.encoders.text_encoder import masked_mean
+from towers.encoders.encoded import Encoded
+from towers.encoders.picture_encoder import MeanOfViews, PictureEncoder
 
 _MEAN, _DEVIATION = 127.5, 64.0
 
 
-class ConvNet(nn.Module):
-    """Strided convolutions, then the mean over places and over a product's pictures.
-
-    The mean over pictures is order-invariant, and an absent picture has no part in it.
+class ConvNet(PictureEncoder):
+    """Strided convolutions, then the mean over places, then one vector of a product's pictures.
 
     Args:
         channels: width of each stage; every stage halves the picture's side.
+        pool: float[B,V,width] and float[B,V] to float[B,width]; by default the mean.
     """
 
-    def __init__(self, channels: tuple[int, ...]) -> None:
+    def __init__(self, channels: tuple[int, ...], pool: nn.Module | None = None) -> None:
         super().__init__()
         stages: list[nn.Module] = []
         for inputs, outputs in zip((3, *channels), channels, strict=False):
@@ -39,12 +36,32 @@ class ConvNet(nn.Module):
         ]
         self.stages = nn.Sequential(*stages)
         self.width = last
+        self.pool = MeanOfViews() if pool is None else pool
 
-    def forward(self, pixels: Tensor, has_image: Tensor) -> Tensor:
-        """Maps uint8[B,V,H,W,3] and bool[B,V] to float[B,width]."""
-        batch, views = pixels.shape[0], pixels.shape[1]
+    def encode(self, pixels: Tensor, has_image: Tensor) -> Encoded:
+        """See ``PictureEncoder.encode``."""
+        batch, views = has_image.shape
         # TensorRT takes UINT8 only where a cast is the input's first use.
         flat = pixels.float().flatten(0, 1).permute(0, 3, 1, 2)
-        maps = self.stages((flat - _MEAN) / _DEVIATION)
-        a_view = maps.mean(dim=(2, 3)).view(batch, views, self.width)
-        return masked_mean(a_view, has_image.to(a_view.dtype))
+        maps = self._maps((flat - _MEAN) / _DEVIATION, has_image.flatten())
+        places = maps.flatten(2).transpose(1, 2)  # [B*V, places, width]
+        there = has_image.to(places.dtype)
+        a_view = places.mean(dim=1).view(batch, views, self.width)
+        return Encoded(
+            places.reshape(batch, -1, self.width),
+            there.repeat_interleave(places.shape[1], dim=1),
+            self.pool(a_view, there),
+        )
+
+    def _maps(self, flat: Tensor, there: Tensor) -> Tensor:
+        """Maps float[B*V,3,H,W] to float[B*V,width,h,w]."""
+        if not self.training or bool(there.all()):
+            maps: Tensor = self.stages(flat)
+            return maps
+        # In training only: the zeros of absent pictures must not enter BatchNorm's statistics.
+        if not bool(there.any()):
+            there = torch.ones_like(there)
+        present = self.stages(flat[there])
+        maps = present.new_zeros((len(flat), *present.shape[1:]))
+        maps[there] = present
+        return maps

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from towers.encoders.encoded import Encoded, masked_mean
+
 MASKED_SCORE = -1e4
 """Added to attention scores of padding: exp() of it is exactly 0, it fits fp16, and it makes no NaN."""
 
@@ -88,15 +90,29 @@ class TextEncoder(nn.Module):
         for table in (self.tokens, self.places):
             nn.init.normal_(table.weight, std=0.02)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Maps int64[B,L] ids and int64[B,L] mask (1 = token, 0 = padding) to float[B,width]."""
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """Maps int64[B,L] ids to float[B,L,width], before any layer."""
         places = torch.arange(input_ids.shape[1], device=input_ids.device)
-        hidden = self.input_norm(self.tokens(input_ids) + self.places(places))
-        present = attention_mask.to(hidden.dtype)
+        embedded: Tensor = self.input_norm(self.tokens(input_ids) + self.places(places))
+        return embedded
+
+    def run(self, hidden: Tensor, present: Tensor) -> Tensor:
+        """Sends float[B,L,width] through the layers; float[B,L] says which places are there (1)."""
         bias = (1.0 - present)[:, None, None, :] * MASKED_SCORE
         for block in self.blocks:
             hidden = block(hidden, bias)
-        return masked_mean(hidden, present)
+        return hidden
+
+    def encode(self, input_ids: Tensor, attention_mask: Tensor) -> Encoded:
+        """Maps int64[B,L] ids and int64[B,L] mask (1 = token, 0 = padding) to tokens and their mean."""
+        hidden = self.embed(input_ids)
+        present = attention_mask.to(hidden.dtype)
+        hidden = self.run(hidden, present)
+        return Encoded(hidden, present, masked_mean(hidden, present))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Maps int64[B,L] ids and int64[B,L] mask (1 = token, 0 = padding) to float[B,width]."""
+        return self.encode(input_ids, attention_mask).pooled
 
     def freeze_below(self, trainable_layers: int) -> None:
         """Fixes the embeddings and all but the top ``trainable_layers`` layers; 0 leaves everything free."""
@@ -110,9 +126,3 @@ class TextEncoder(nn.Module):
         ]
         for module in fixed:
             module.requires_grad_(False)
-
-
-def masked_mean(hidden: Tensor, present: Tensor) -> Tensor:
-    """Mean of float[B,L,D] over the places where float[B,L] is 1; zeros where there is none."""
-    weights = present[..., None]
-    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1.0)

@@ -15,7 +15,7 @@ from towers.towers import ProductViews
 
 
 def in_batch_softmax(
-    queries: Tensor, products: Tensor, target: Tensor, known: Tensor, scale: float
+    queries: Tensor, products: Tensor, target: Tensor, known: Tensor, scale: float, margin: float = 0.0
 ) -> Tensor:
     """Symmetric cross-entropy: each query must find its product, each product its queries.
 
@@ -25,23 +25,26 @@ def in_batch_softmax(
         target: int64[Q]; the row of the product clicked for each query.
         known: bool[Q,P]; true where a product is known to fit a query, its target included.
         scale: inverse temperature.
+        margin: taken off the cosine of each query and its own product: AM-Softmax, which MAKE's
+            ancestor found better than softmax; its values are not published.
 
     Returns:
         The mean loss, float32 scalar.
     """
     own = torch.arange(len(queries), device=queries.device)
-    scores = scale * queries @ products.T
+    cosines = queries @ products.T
+    cosines[own, target] -= margin
+    scores = scale * cosines
     other_positive = known.clone()
     other_positive[own, target] = False
     to_products = F.cross_entropy(scores.masked_fill(other_positive, float("-inf")), target)
     # Row i is query i's product against all queries; the other queries that it fits are left out.
-    from_products = scores[:, target].T.masked_fill(
-        known[:, target].T & ~torch.eye(len(queries), dtype=torch.bool, device=queries.device), float("-inf")
-    )
+    itself = torch.eye(len(queries), dtype=torch.bool, device=queries.device)
+    from_products = scores[:, target].T.masked_fill(known[:, target].T & ~itself, float("-inf"))
     return (to_products + F.cross_entropy(from_products, own)) / 2
 
 
-def two_tower_loss(
+def modality_terms(
     queries: Tensor,
     products: ProductViews,
     has_text: Tensor,
@@ -49,12 +52,12 @@ def two_tower_loss(
     target: Tensor,
     known: Tensor,
     scale: float,
-    modality_weight: float,
-) -> Tensor:
-    """The fused loss, plus the same loss for text alone and image alone.
+    margin: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """The same loss for the products' text alone and for their pictures alone.
 
-    The single-modality terms keep each modality meaningful by itself, so that a product
-    without a picture, or a picture without words, still lands in the right place.
+    These terms keep each modality meaningful by itself, so that a product without a picture, or a
+    picture without words, still lands in the right place.
 
     Args:
         queries: float32[Q,dim].
@@ -64,18 +67,24 @@ def two_tower_loss(
         target: int64[Q], see ``in_batch_softmax``.
         known: bool[Q,P], see ``in_batch_softmax``.
         scale: inverse temperature.
-        modality_weight: weight of each single-modality term.
+        margin: see ``in_batch_softmax``.
+
+    Returns:
+        Query to text and query to image, unweighted; 0 where fewer than two products have the modality.
     """
-    loss = in_batch_softmax(queries, products.fused, target, known, scale)
-    if modality_weight == 0:
-        return loss
-    for vectors, present in ((products.text, has_text), (products.image, has_image)):
+
+    def alone(vectors: Tensor, present: Tensor) -> Tensor:
         if int(present.sum()) < 2:
-            continue
+            return vectors.new_zeros(())
         asking = present[target]
         place = present.cumsum(0) - 1  # where a product stands among those that have the modality
-        part = in_batch_softmax(
-            queries[asking], vectors[present], place[target[asking]], known[asking][:, present], scale
+        return in_batch_softmax(
+            queries[asking],
+            vectors[present],
+            place[target[asking]],
+            known[asking][:, present],
+            scale,
+            margin,
         )
-        loss = loss + modality_weight * part
-    return loss
+
+    return alone(products.text, has_text), alone(products.image, has_image)

@@ -23,9 +23,10 @@ from torch import Tensor
 from catalog.tokenizer import pad_batch
 from towers.build import Towers
 from towers.data.examples import Examples
+from towers.data.material import Material
 from towers.objectives.softmax import in_batch_softmax
-from towers.recipe import PictureStageRecipe, TrainingRecipe
-from towers.towers import unit
+from towers.recipe import Recipe
+from towers.stage_recipes import PicturesStageRecipe
 from towers.training.loop import ParameterGroup, Stage
 
 _EMBEDDED_AT_ONCE = 64
@@ -49,24 +50,25 @@ class PictureBatch:
     """bool[Q,P]: product j was clicked for query i."""
 
 
-def picture_stage(
-    stage: PictureStageRecipe, schedule: TrainingRecipe, towers: Towers, examples: Examples
+def pictures_stage(
+    stage: PicturesStageRecipe, recipe: Recipe, towers: Towers, material: Material
 ) -> Stage[PictureBatch]:
     """Returns the stage that trains the image encoder and its projection, and nothing else."""
     product = towers.product
     learning = (*product.image_encoder.parameters(), *product.project_image.parameters())
     return Stage(
-        name="pictures",
+        name=stage.kind,
         steps=stage.steps,
         groups=(ParameterGroup(tuple(learning), stage.learning_rate),),
-        batches=lambda skip: _batches(stage, schedule.seed, towers, examples, skip),
-        loss=lambda towers, batch: _loss(towers, batch, schedule),
-        weight_decay=schedule.weight_decay,
+        batches=lambda skip: _batches(stage, recipe.seed, towers, material.examples, skip),
+        loss=lambda towers, batch: {"image": _loss(towers, batch, stage.scale, recipe.bfloat16)},
+        warmup=stage.warmup,
+        weight_decay=stage.weight_decay,
     )
 
 
 def _batches(
-    stage: PictureStageRecipe, seed: int, towers: Towers, examples: Examples, skip: int
+    stage: PicturesStageRecipe, seed: int, towers: Towers, examples: Examples, skip: int
 ) -> Iterator[PictureBatch]:
     vectors = _query_vectors(towers, examples)
     random = np.random.default_rng(seed)
@@ -115,8 +117,7 @@ def _query_vectors(towers: Towers, examples: Examples) -> Tensor:
     return torch.cat(vectors)[torch.from_numpy(np.argsort(order))]
 
 
-def _loss(towers: Towers, batch: PictureBatch, schedule: TrainingRecipe) -> Tensor:
-    product = towers.product
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=schedule.bfloat16):
-        images = product.project_image(product.image_encoder(batch.pixels, batch.has_image))
-    return in_batch_softmax(batch.queries, unit(images), batch.target, batch.known, schedule.scale)
+def _loss(towers: Towers, batch: PictureBatch, scale: float, bfloat16: bool) -> Tensor:
+    with torch.autocast(batch.target.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+        images = towers.product.pictures_alone(batch.pixels, batch.has_image)
+    return in_batch_softmax(batch.queries, images, batch.target, batch.known, scale)

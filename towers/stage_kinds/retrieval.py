@@ -1,67 +1,127 @@
-"""The joint stage: both towers learn from the click log."""
+"""The retrieval stage: both towers learn from the click log.
+
+In-batch softmax between queries and products, for the fused vector and for each modality alone, and
+what further tasks the recipe adds. Without the fused term it is the alignment that "Beyond Text"
+(arXiv 2603.04836) has before its fusion network; with ``learns = "fusion"`` it is what follows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from faults import InvalidInput
 from towers.build import Towers
-from towers.data.examples import Batch, Examples
-from towers.objectives.softmax import two_tower_loss
-from towers.recipe import TrainingRecipe
+from towers.data.examples import Batch, Drawing
+from towers.data.material import Material
+from towers.objectives.softmax import in_batch_softmax, modality_terms
+from towers.objectives.term import Forward
+from towers.recipe import Recipe
+from towers.stage_kinds.retrieval_terms import WeightedTerm, terms_of
+from towers.stage_recipes import RetrievalStageRecipe
+from towers.towers import FusedTower
 from towers.training.loop import ParameterGroup, Stage
 
 
-def joint_stage(schedule: TrainingRecipe, towers: Towers, examples: Examples) -> Stage[Batch]:
-    """Returns the stage that trains all weights which the recipe leaves free."""
+def retrieval_stage(
+    stage: RetrievalStageRecipe, recipe: Recipe, towers: Towers, material: Material
+) -> Stage[Batch]:
+    """Returns the stage that trains all weights which the recipe leaves free.
+
+    Raises:
+        InvalidInput: only the fusion network is to learn, and the towers have none.
+    """
+    drawing = drawing_of(stage, recipe)
+    terms = terms_of(stage, recipe, towers)
 
     def batches(skip: int) -> Iterator[Batch]:
-        return examples.batches(
-            schedule.batch,
-            schedule.queries_each,
-            schedule.steps,
-            schedule.modality_dropout,
-            schedule.seed,
-            skip,
-        )
+        return material.examples.batches(drawing, skip)
 
     return Stage(
-        name="joint",
-        steps=schedule.steps,
-        groups=_groups(towers, schedule),
+        name=stage.name or stage.kind,
+        steps=stage.steps,
+        groups=_groups(stage, towers),
         batches=batches,
-        loss=lambda towers, batch: _loss(towers, batch, schedule),
-        warmup=schedule.warmup,
-        weight_decay=schedule.weight_decay,
+        loss=lambda towers, batch: _loss(towers, batch, stage, recipe, terms),
+        warmup=stage.warmup,
+        weight_decay=stage.weight_decay,
     )
 
 
-def _groups(towers: Towers, schedule: TrainingRecipe) -> tuple[ParameterGroup, ...]:
-    """The text encoders have a rate of their own: a pretrained one is tuned, not trained anew."""
-    both = (towers.query, towers.product)
-    encoders = {id(parameter) for tower in both for parameter in tower.encoder.parameters()}
-    free = [parameter for tower in both for parameter in tower.parameters() if parameter.requires_grad]
-    return (
-        ParameterGroup(tuple(p for p in free if id(p) in encoders), schedule.text_learning_rate),
-        ParameterGroup(tuple(p for p in free if id(p) not in encoders), schedule.learning_rate),
+def drawing_of(stage: RetrievalStageRecipe, recipe: Recipe) -> Drawing:
+    """Returns how the stage's batches are drawn."""
+    return Drawing(
+        products=stage.batch,
+        queries_each=stage.queries_each,
+        steps=stage.steps,
+        seed=recipe.seed,
+        modality_dropout=stage.modality_dropout,
+        keyword_dropout=1.0 if recipe.keywords is None else recipe.keywords.dropout,
+        keyword_mask=stage.keyword_mask,
+        typos=stage.typos,
     )
 
 
-def _loss(towers: Towers, batch: Batch, schedule: TrainingRecipe) -> Tensor:
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=schedule.bfloat16):
-        queries = towers.query(batch.query_ids, batch.query_mask)
-        products = towers.product.views(
+def _groups(stage: RetrievalStageRecipe, towers: Towers) -> tuple[ParameterGroup, ...]:
+    """Encoders have rates of their own: a pretrained one is tuned, not trained anew."""
+    product = towers.product
+    if stage.learns == "fusion":
+        if not isinstance(product, FusedTower) or not any(True for _ in product.fusion.parameters()):
+            raise InvalidInput(
+                "these towers have no fusion network to train alone",
+                field="recipe.stages.learns",
+                value=stage.learns,
+                fix='Choose another fusion.kind, or learns = "all".',
+            )
+        return (ParameterGroup(tuple(product.fusion.parameters()), stage.learning_rate),)
+    text = _ids(towers.query.encoder, product.encoder)
+    image = _ids(product.image_encoder)
+    free = [parameter for parameter in towers.parameters() if parameter.requires_grad]
+    rest = [parameter for parameter in free if id(parameter) not in text | image]
+    groups = (
+        ([p for p in free if id(p) in text], stage.text_learning_rate or stage.learning_rate),
+        ([p for p in free if id(p) in image], stage.image_learning_rate or stage.learning_rate),
+        (rest, stage.learning_rate),
+    )
+    return tuple(ParameterGroup(tuple(parameters), rate) for parameters, rate in groups if parameters)
+
+
+def _ids(*modules: nn.Module) -> set[int]:
+    return {id(parameter) for module in modules for parameter in module.parameters()}
+
+
+def forward(towers: Towers, batch: Batch, bfloat16: bool) -> Forward:
+    """Runs both towers on a batch."""
+    with torch.autocast(batch.target.device.type, dtype=torch.bfloat16, enabled=bfloat16):
+        queries, query = towers.query.encode(batch.query_ids, batch.query_mask)
+        products, encoding = towers.product.encode(
             batch.product_ids, batch.product_mask, batch.pixels, batch.has_text, batch.has_image
         )
-    return two_tower_loss(
-        queries,
-        products,
-        batch.has_text[:, 0],
-        batch.has_image.any(dim=1),
-        batch.target,
-        batch.known,
-        schedule.scale,
-        schedule.modality_weight,
-    )
+    return Forward(batch, queries, query, products, encoding)
+
+
+def _loss(
+    towers: Towers, batch: Batch, stage: RetrievalStageRecipe, recipe: Recipe, terms: Sequence[WeightedTerm]
+) -> dict[str, Tensor]:
+    found = forward(towers, batch, recipe.bfloat16)
+    losses: dict[str, Tensor] = {}
+    if stage.fused_weight:
+        fused = in_batch_softmax(
+            found.queries, found.products.fused, batch.target, batch.known, stage.scale, stage.margin
+        )
+        losses["fused"] = stage.fused_weight * fused
+    if stage.modality_weight:
+        text, image = modality_terms(
+            found.queries,
+            found.products,
+            batch.has_text[:, 0],
+            batch.has_image.any(dim=1),
+            batch.target,
+            batch.known,
+            stage.scale,
+            stage.margin,
+        )
+        losses |= {"text": stage.modality_weight * text, "image": stage.modality_weight * image}
+    return losses | {term.name: weight * term(towers, found) for weight, term in terms}

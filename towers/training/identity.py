@@ -47,9 +47,7 @@ def training_identity(
         stages: of the training.
         known: what only the caller knows (the catalogue's fingerprint, the split).
     """
-    weights = [
-        value.numpy() for tower in (towers.query, towers.product) for value in tower.state_dict().values()
-    ]
+    weights = [value.numpy() for module in towers.modules() for value in module.state_dict().values()]
     return {
         **{f"recipe.{name}": value for name, value in _flat(recipe.model_dump(mode="json"))},
         **known,
@@ -82,7 +80,9 @@ def machine() -> str:
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, list):
+            yield from _flat({f"{place}": entry for place, entry in enumerate(value)}, f"{prefix}{name}.")
+        elif isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", str(value)

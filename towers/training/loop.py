@@ -2,14 +2,14 @@
 
 A training is a sequence of stages over the same towers. To add one, write a function that
 returns a ``Stage`` (``towers.stage_kinds.retrieval`` is the pattern) and name it in
-``towers.training.stages_of``; the loop, the schedule and resuming are done here.
+``towers.training.train``; the loop, the schedule and resuming are done here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from faults import InternalError
 from towers.build import Towers
-from towers.training.state import TrainingState, capture, restore
+from towers.training.state import StageLosses, TrainingState, capture, restore
 
 BatchT = TypeVar("BatchT")
 
@@ -54,8 +54,11 @@ class Stage(Generic[BatchT]):
     (n = 0) or resumes; of the towers' weights, only those that the stage leaves fixed are then sure to
     be the same, and nothing that depends on weights may be computed before.
     """
-    loss: Callable[[Towers, BatchT], Tensor]
-    """Float scalar to descend; a function of the weights and the batch alone."""
+    loss: Callable[[Towers, BatchT], Mapping[str, Tensor]]
+    """Float scalars by name, the same names in every step; their sum is descended.
+
+    A function of the weights, the batch and torch's generator alone.
+    """
     warmup: float = 0.1
     """Share of the steps with a rising rate."""
     weight_decay: float = 0.01
@@ -69,8 +72,14 @@ class Step:
     """From 1, over all stages."""
     of: int
     """Steps of all stages."""
-    loss: float
     stage: str
+    terms: Mapping[str, float]
+    """By name, as the stage's loss gives them."""
+
+    @property
+    def loss(self) -> float:
+        """What was descended: the sum of the terms."""
+        return sum(self.terms.values())
 
 
 def run_stages(
@@ -79,7 +88,7 @@ def run_stages(
     on_step: Callable[[Step], None],
     keep: Callable[[Callable[[], TrainingState]], None],
     start: TrainingState | None = None,
-) -> list[list[float]]:
+) -> list[StageLosses]:
     """Trains ``towers`` stage by stage and leaves them in training mode.
 
     Args:
@@ -91,34 +100,35 @@ def run_stages(
             without an interruption.
 
     Returns:
-        Every step's loss, by stage.
+        Every step's losses, by stage.
 
     Raises:
         InternalError: a loss is no finite number, or a stage's batches end too early.
     """
     towers.train(True)
     of = sum(stage.steps for stage in stages)
-    losses = [[]] if start is None else [list(part) for part in start.losses]
-    number = sum(map(len, losses))
+    losses = [StageLosses()] if start is None else list(start.losses)
+    number = 0 if start is None else start.steps
     for place in range(len(losses) - 1, len(stages)):
         stage = stages[place]
         if place == len(losses):
-            losses.append([])
+            losses.append(StageLosses())
         with _deterministic(), _only_these_learn(stage, towers) as learning:
             optimizer = _optimizer(stage)
             if start is not None and start.stage == place:
                 restore(start, towers, optimizer)
             take = partial(capture, towers, optimizer, losses)
-            for loss in _steps(stage, towers, optimizer, learning, len(losses[place])):
+            for terms in _steps(stage, towers, optimizer, learning, len(losses[place].total)):
                 number += 1
-                if not math.isfinite(loss):
+                step = Step(number, of, stage.name, terms)
+                if not math.isfinite(step.loss):
                     raise InternalError(
-                        f"the loss is {loss} at step {number}",
+                        f"the loss is {step.loss} at step {number}",
                         fix=f"Lower the learning_rate of the {stage.name} stage in the recipe.",
                     )
-                losses[place].append(loss)
+                losses[place].add(terms)
                 keep(take)
-                on_step(Step(number, of, loss, stage.name))
+                on_step(step)
             optimizer.zero_grad()
     return losses
 
@@ -129,8 +139,8 @@ def _steps(
     optimizer: torch.optim.Optimizer,
     learning: list[nn.Parameter],
     done: int,
-) -> Iterator[float]:
-    """Does the steps after the first ``done`` and yields each one's loss."""
+) -> Iterator[dict[str, float]]:
+    """Does the steps after the first ``done`` and yields each one's terms."""
     batches = stage.batches(done)
     for step in range(done, stage.steps):
         batch = next(batches, None)
@@ -139,12 +149,12 @@ def _steps(
         share = rate_at(step, stage.steps, stage.warmup)
         for own, group in zip(optimizer.param_groups, stage.groups, strict=True):
             own["lr"] = group.learning_rate * share
-        loss = stage.loss(towers, batch)
+        terms = stage.loss(towers, batch)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learning, _LONGEST_GRADIENT)
         optimizer.step()
-        yield loss.item()
+        yield {name: value.item() for name, value in terms.items()}
 
 
 def rate_at(step: int, steps: int, warmup: float) -> float:
@@ -164,11 +174,11 @@ def _optimizer(stage: Stage[Any]) -> torch.optim.Optimizer:
 @contextlib.contextmanager
 def _only_these_learn(stage: Stage[Any], towers: Towers) -> Iterator[list[nn.Parameter]]:
     """Fixes all weights but the stage's, which it yields in the towers' order, and undoes it afterwards."""
-    every = [parameter for tower in (towers.query, towers.product) for parameter in tower.parameters()]
+    every = towers.parameters()
     chosen = {id(parameter) for group in stage.groups for parameter in group.parameters}
     if not chosen <= {id(parameter) for parameter in every}:
         # It would be neither in the checkpoint nor in the progress.
-        raise InternalError(f"the {stage.name} stage trains a weight that is in no tower")
+        raise InternalError(f"the {stage.name} stage trains a weight that is in no tower and no head")
     before = [parameter.requires_grad for parameter in every]
     for parameter in every:
         parameter.requires_grad_(id(parameter) in chosen)

@@ -7,16 +7,33 @@ generators: a stage's batches follow from its seed and the step.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from towers.build import Towers
 
-_QUERY, _PRODUCT, _OPTIMIZER, _LOSSES = "query.", "product.", "optimizer.", "losses."
+_QUERY, _PRODUCT, _HEADS, _OPTIMIZER = "query.", "product.", "heads.", "optimizer."
+_LOSSES, _TERMS = "losses.", "terms."
 _RANDOM = "random.torch"
+
+
+@dataclass(frozen=True)
+class StageLosses:
+    """What a stage's steps cost so far."""
+
+    total: list[float] = field(default_factory=list)
+    """The loss of every step."""
+    terms: dict[str, list[float]] = field(default_factory=dict)
+    """What it is the sum of, by name; each as long as ``total``."""
+
+    def add(self, terms: Mapping[str, float]) -> None:
+        """Adds a step."""
+        self.total.append(sum(terms.values()))
+        for name, value in terms.items():
+            self.terms.setdefault(name, []).append(value)
 
 
 @dataclass(frozen=True)
@@ -25,16 +42,22 @@ class TrainingState:
 
     Args:
         tensors: by name. ``losses.<i>`` is float64[steps done in stage i], with an entry for every
-            stage that has begun.
+            stage that has begun; ``terms.<i>.<name>`` of the same length is a part of it.
     """
 
     tensors: Mapping[str, Tensor]
 
     @property
-    def losses(self) -> tuple[tuple[float, ...], ...]:
-        """The loss of every step done, by stage."""
+    def losses(self) -> tuple[StageLosses, ...]:
+        """The losses of every step done, by stage."""
         stages = sum(name.startswith(_LOSSES) for name in self.tensors)
-        return tuple(tuple(self.tensors[f"{_LOSSES}{stage}"].tolist()) for stage in range(stages))
+        return tuple(
+            StageLosses(
+                self.tensors[f"{_LOSSES}{stage}"].tolist(),
+                {name: value.tolist() for name, value in _below(self, f"{_TERMS}{stage}.").items()},
+            )
+            for stage in range(stages)
+        )
 
     @property
     def stage(self) -> int:
@@ -44,20 +67,22 @@ class TrainingState:
     @property
     def steps(self) -> int:
         """Steps done, over all stages."""
-        return sum(map(len, self.losses))
+        return sum(len(stage.total) for stage in self.losses)
 
 
-def capture(
-    towers: Towers, optimizer: torch.optim.Optimizer, losses: Sequence[Sequence[float]]
-) -> TrainingState:
+def capture(towers: Towers, optimizer: torch.optim.Optimizer, losses: Sequence[StageLosses]) -> TrainingState:
     """Returns the state of now. It shares the memory of the weights: the next step changes it."""
-    tensors = {f"{_QUERY}{name}": value for name, value in towers.query.state_dict().items()}
-    tensors |= {f"{_PRODUCT}{name}": value for name, value in towers.product.state_dict().items()}
+    tensors: dict[str, Tensor] = {}
+    for prefix, module in _modules(towers):
+        tensors |= {f"{prefix}{name}": value for name, value in module.state_dict().items()}
     for place, values in optimizer.state_dict()["state"].items():
         tensors |= {f"{_OPTIMIZER}{place}.{name}": value for name, value in values.items()}
-    tensors |= {
-        f"{_LOSSES}{stage}": torch.tensor(part, dtype=torch.float64) for stage, part in enumerate(losses)
-    }
+    for stage, part in enumerate(losses):
+        tensors[f"{_LOSSES}{stage}"] = torch.tensor(part.total, dtype=torch.float64)
+        tensors |= {
+            f"{_TERMS}{stage}.{name}": torch.tensor(values, dtype=torch.float64)
+            for name, values in part.terms.items()
+        }
     return TrainingState({**tensors, _RANDOM: torch.get_rng_state()})
 
 
@@ -69,8 +94,8 @@ def restore(state: TrainingState, towers: Towers, optimizer: torch.optim.Optimiz
         towers: to be filled.
         optimizer: of the stage under way, fresh.
     """
-    towers.query.load_state_dict(_below(state, _QUERY))
-    towers.product.load_state_dict(_below(state, _PRODUCT))
+    for prefix, module in _modules(towers):
+        module.load_state_dict(_below(state, prefix))
     moments: dict[int, dict[str, Any]] = {}
     for name, value in _below(state, _OPTIMIZER).items():
         place, key = name.split(".", 1)
@@ -78,6 +103,10 @@ def restore(state: TrainingState, towers: Towers, optimizer: torch.optim.Optimiz
         moments.setdefault(int(place), {})[key] = value.clone()
     optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     torch.set_rng_state(state.tensors[_RANDOM])
+
+
+def _modules(towers: Towers) -> tuple[tuple[str, nn.Module], ...]:
+    return (_QUERY, towers.query), (_PRODUCT, towers.product), (_HEADS, towers.heads)
 
 
 def _below(state: TrainingState, prefix: str) -> dict[str, Tensor]:
