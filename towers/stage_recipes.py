@@ -40,6 +40,7 @@ class MemoryRecipe(RecipePart):
 
     size: int = Field(default=1024, ge=1, description="product vectors kept; the oldest leave first")
     warmup_steps: int = Field(default=20, ge=0, description="steps before the bank's vectors are negatives")
+    delay: int = Field(default=0, ge=0, description="leave out vectors younger than so many steps")
 
 
 class MaskedPatchesRecipe(RecipePart):

@@ -1,19 +1,21 @@
-"""The MiniLM loader, against a BERT written down in numpy from the checkpoint's own names."""
+"""The text loader: against a BERT written down in numpy, and against transformers' own outputs."""
 
 import importlib.util
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
 from safetensors.numpy import load_file
+from support.pretrained_goldens import goldens, settings_of, weights_of, write_folder
 
-from catalog.tokenizer import pad_batch
+from catalog.tokenizer import pad_batch, train_tokenizer
 from faults import InvalidInput, NotFound
-from towers.encoders.pretrained import load_text_encoder, load_tokenizer, minilm_folder
+from towers.encoders.pretrained import load_text_encoder, load_tokenizer, minilm_folder, pooling_note
 from towers.encoders.text_encoder import TextEncoder
 
 Array = npt.NDArray[np.float64]
@@ -122,3 +124,123 @@ def test_a_folder_that_is_no_bert_is_refused(tmp_path: Path, config: bytes | Non
     with pytest.raises(InvalidInput, match="no BERT-like checkpoint") as caught:
         load_text_encoder(tmp_path)
     assert caught.value.value == str(tmp_path)
+
+
+def agrees_with_transformers(folder: Path) -> None:
+    """Compares the tokens and their mean, of one padded batch."""
+    found = goldens("bert")
+    with torch.no_grad():
+        encoded = (
+            load_text_encoder(folder).eval().encode(*map(torch.from_numpy, (found["ids"], found["mask"])))
+        )
+    present = found["mask"].astype(bool)
+    np.testing.assert_allclose(
+        encoded.tokens.numpy()[present], found["tokens"][present], rtol=1e-4, atol=2e-5
+    )
+    for vector, theirs, there in zip(encoded.pooled.numpy(), found["tokens"], present, strict=True):
+        np.testing.assert_allclose(vector, theirs[there].mean(axis=0), rtol=1e-4, atol=2e-5)
+
+
+def test_a_bert_folder_gives_what_transformers_gives(tmp_path: Path) -> None:
+    agrees_with_transformers(write_folder(tmp_path, "bert"))
+
+
+def test_names_may_have_the_model_s_prefix_and_heads_beside_them(tmp_path: Path) -> None:
+    weights = {f"bert.{name}": value for name, value in weights_of("bert").items()}
+    weights["cls.predictions.bias"] = np.zeros(3, dtype=np.float32)
+    agrees_with_transformers(write_folder(tmp_path, "bert", weights=weights))
+
+
+def test_the_oldest_names_of_a_norm_are_known(tmp_path: Path) -> None:
+    old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+    weights = {
+        next((name.replace(new, was) for new, was in old.items() if new in name), name): value
+        for name, value in weights_of("bert").items()
+    }
+    agrees_with_transformers(write_folder(tmp_path, "bert", weights=weights))
+
+
+def test_a_pickle_of_weights_will_do(tmp_path: Path) -> None:
+    write_folder(tmp_path, "bert")
+    (tmp_path / "model.safetensors").unlink()
+    weights = {name: torch.from_numpy(value.copy()) for name, value in weights_of("bert").items()}
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    agrees_with_transformers(tmp_path)
+
+
+class Harmful:
+    """What a pickle runs when it is read carelessly."""
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return (Path.touch, (Path("harmed"),))
+
+
+@pytest.mark.parametrize("content", ["code", "numbers", "nothing"])
+def test_a_pickle_with_anything_else_is_refused_unrun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path, "bert")
+    (tmp_path / "model.safetensors").unlink()
+    if content == "nothing":
+        (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    else:
+        torch.save({"x": Harmful() if content == "code" else 1}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(InvalidInput, match="no BERT-like checkpoint: its weights"):
+        load_text_encoder(tmp_path)
+    assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model_type": "roberta"}, "counted from the padding id"),
+        ({"model_type": "distilbert"}, "other names"),
+        ({"model_type": "t5"}, "only bert is known"),
+        ({"hidden_act": "relu"}, "hidden_act is relu"),
+        ({"position_embedding_type": "relative_key"}, "relative_key"),
+        ({"is_decoder": True}, "decoder"),
+        ({"num_hidden_layers": 3}, "encoder.layer.2"),
+        ({"intermediate_size": 13}, "size mismatch"),
+    ],
+)
+def test_an_encoder_of_another_build_is_refused_and_why(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    write_folder(tmp_path, "bert", {**settings_of("bert"), **changes})
+    with pytest.raises(InvalidInput, match=said) as caught:
+        load_text_encoder(tmp_path)
+    assert caught.value.field == "recipe.text.initialise"
+
+
+def test_the_tokenizer_is_the_folder_s_and_must_fit_the_weights(tmp_path: Path) -> None:
+    data = train_tokenizer(TEXTS * 3, 128).to_bytes()
+    folder = write_folder(tmp_path, "bert", {**settings_of("bert"), "vocab_size": 200})
+    (folder / "tokenizer.json").write_bytes(data)
+    assert load_tokenizer(folder).to_bytes() == data
+    write_folder(tmp_path, "bert")
+    with pytest.raises(InvalidInput, match="only 40"):
+        load_tokenizer(folder)
+
+
+def test_a_folder_with_only_a_vocabulary_says_how_to_complete_it(tmp_path: Path) -> None:
+    (write_folder(tmp_path, "bert") / "vocab.txt").write_text("[PAD]")
+    with pytest.raises(NotFound, match="save_pretrained"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (None, ""),
+        ({"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True}, ""),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls_token"),
+    ],
+)
+def test_another_pooling_is_noted(tmp_path: Path, settings: dict[str, Any] | None, said: str) -> None:
+    if settings is not None:
+        (tmp_path / "1_Pooling").mkdir()
+        (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(settings))
+    note = pooling_note(tmp_path)
+    assert said in note
+    assert bool(note) == bool(said)

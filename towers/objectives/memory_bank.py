@@ -95,7 +95,8 @@ class MemoryBank(nn.Module):
             float32[Q,size] cosines; -inf where the vector is no negative of that query. Columns
             for the ``extra`` of a softmax whose own scores are cosines too.
         """
-        cosines = queries @ self.vectors.T
+        # A copy: the step is stored before its gradient is taken.
+        cosines = queries @ self.vectors.clone().T
         return cosines.masked_fill(known | ~self.usable, float("-inf"))
 
 

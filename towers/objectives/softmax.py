@@ -15,7 +15,13 @@ from towers.towers import ProductViews
 
 
 def in_batch_softmax(
-    queries: Tensor, products: Tensor, target: Tensor, known: Tensor, scale: float, margin: float = 0.0
+    queries: Tensor,
+    products: Tensor,
+    target: Tensor,
+    known: Tensor,
+    scale: float,
+    margin: float = 0.0,
+    further: Tensor | None = None,
 ) -> Tensor:
     """Symmetric cross-entropy: each query must find its product, each product its queries.
 
@@ -27,6 +33,7 @@ def in_batch_softmax(
         scale: inverse temperature.
         margin: taken off the cosine of each query and its own product: AM-Softmax, which MAKE's
             ancestor found better than softmax; its values are not published.
+        further: float32[Q,M] cosines of further negatives of each query; -inf where it is none.
 
     Returns:
         The mean loss, float32 scalar.
@@ -37,7 +44,10 @@ def in_batch_softmax(
     scores = scale * cosines
     other_positive = known.clone()
     other_positive[own, target] = False
-    to_products = F.cross_entropy(scores.masked_fill(other_positive, float("-inf")), target)
+    to_each = scores.masked_fill(other_positive, float("-inf"))
+    if further is not None:
+        to_each = torch.cat([to_each, scale * further], dim=1)
+    to_products = F.cross_entropy(to_each, target)
     # Row i is query i's product against all queries; the other queries that it fits are left out.
     itself = torch.eye(len(queries), dtype=torch.bool, device=queries.device)
     from_products = scores[:, target].T.masked_fill(known[:, target].T & ~itself, float("-inf"))

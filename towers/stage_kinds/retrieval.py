@@ -19,7 +19,7 @@ from towers.data.material import Material
 from towers.objectives.softmax import in_batch_softmax, modality_terms
 from towers.objectives.term import Forward
 from towers.recipe import Recipe
-from towers.stage_kinds.retrieval_terms import WeightedTerm, terms_of
+from towers.stage_kinds.retrieval_terms import Memory, WeightedTerm, memory_of, terms_of
 from towers.stage_recipes import RetrievalStageRecipe
 from towers.towers import FusedTower
 from towers.training.loop import ParameterGroup, Stage
@@ -35,16 +35,22 @@ def retrieval_stage(
     """
     drawing = drawing_of(stage, recipe)
     terms = terms_of(stage, recipe, towers)
+    memory = memory_of(stage, recipe, towers, material.examples)
 
     def batches(skip: int) -> Iterator[Batch]:
         return material.examples.batches(drawing, skip)
+
+    def loss(towers: Towers, batch: Batch) -> dict[str, Tensor]:
+        return _loss(forward(towers, batch, recipe.bfloat16), towers, stage, terms, memory)
 
     return Stage(
         name=stage.name or stage.kind,
         steps=stage.steps,
         groups=_groups(stage, towers),
         batches=batches,
-        loss=lambda towers, batch: _loss(towers, batch, stage, recipe, terms),
+        loss=lambda towers, batch: _loss(
+            forward(towers, batch, recipe.bfloat16), towers, stage, terms, memory
+        ),
         warmup=stage.warmup,
         weight_decay=stage.weight_decay,
     )
@@ -103,13 +109,23 @@ def forward(towers: Towers, batch: Batch, bfloat16: bool) -> Forward:
 
 
 def _loss(
-    towers: Towers, batch: Batch, stage: RetrievalStageRecipe, recipe: Recipe, terms: Sequence[WeightedTerm]
+    found: Forward,
+    towers: Towers,
+    stage: RetrievalStageRecipe,
+    terms: Sequence[WeightedTerm],
+    memory: Memory | None,
 ) -> dict[str, Tensor]:
-    found = forward(towers, batch, recipe.bfloat16)
+    batch = found.batch
     losses: dict[str, Tensor] = {}
     if stage.fused_weight:
         fused = in_batch_softmax(
-            found.queries, found.products.fused, batch.target, batch.known, stage.scale, stage.margin
+            found.queries,
+            found.products.fused,
+            batch.target,
+            batch.known,
+            stage.scale,
+            stage.margin,
+            None if memory is None else memory.negatives(found),
         )
         losses["fused"] = stage.fused_weight * fused
     if stage.modality_weight:

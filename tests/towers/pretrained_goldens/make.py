@@ -30,7 +30,7 @@ from transformers import (
     ViTModel,
 )
 
-SIZES = {"hidden_size": 12, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 20}
+SIZES = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 12}
 PICTURES = {**SIZES, "image_size": 16, "patch_size": 4}
 
 
@@ -92,7 +92,7 @@ def clip() -> dict[str, np.ndarray]:
 
 
 def pictures(processor: object, size: int) -> tuple[np.ndarray, torch.Tensor]:
-    pixels = np.random.default_rng(size).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    pixels = np.random.default_rng(size).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
     return pixels, processor(images=list(pixels), return_tensors="pt")["pixel_values"]
 
 

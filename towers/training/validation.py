@@ -1,0 +1,239 @@
+"""What is measured while towers train: are clicked products found again?
+
+Some clicked pairs, at most one a product, are looked up among a sample of the training's own products.
+They may be set aside: then no batch draws them, and the figure says what the towers make of clicks
+that they have not seen. A set-aside pair is no negative either, for ``Examples.clicked`` still knows it.
+(Keywords are mined before, from the whole log.) Judgements of an evaluation are never looked at.
+
+Measuring leaves no trace in the training: no draw from torch's generator, no BatchNorm that moves, no
+module in another mode than before. Its values are kept with the progress.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from catalog.tokenizer import pad_batch
+from faults import InvalidInput
+from towers.build import Towers
+from towers.data.examples import Examples
+from towers.training.curves import Point
+from towers.training.state import TrainingState
+
+_DEPTH = 10
+_EMBEDDED_AT_ONCE = 64
+_STREAM = 0x7A1D
+"""Keeps the choice of pairs apart from everything else that is drawn from a recipe's seed."""
+_METRICS = "metrics."
+
+Metrics = Mapping[str, Sequence[Point]]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What is measured along the way, and how often."""
+
+    every: int = 0
+    """Steps from one measuring to the next, and after the last step; 0: never."""
+    set_aside: int = 0
+    """Clicked pairs that are kept from the training, to be measured; 0: pairs that it learns, too."""
+    learned: int = 200
+    """Pairs to measure where none are set aside."""
+    products: int = 1000
+    """Products among which they are looked up; all where there are fewer."""
+    say: Callable[[int, Mapping[str, float]], None] = field(default=lambda _step, _values: None)
+    """Hears the step and what was measured after it."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Clicked pairs, and the products among which the clicked one is to be found."""
+
+    queries: npt.NDArray[np.int64]
+    """Places in ``Examples.queries``."""
+    targets: npt.NDArray[np.int64]
+    """Catalogue rows, one for each query."""
+    rows: npt.NDArray[np.int64]
+    """Catalogue rows that are searched, rising; the targets are among them."""
+    set_aside: bool
+
+    @property
+    def description(self) -> str:
+        """Says what a figure over these pairs means."""
+        kind = "set-aside" if self.set_aside else "trained"
+        return f"of {len(self.queries)} {kind} pairs among {len(self.rows):,} products"
+
+
+def choose_pairs(examples: Examples, validation: Validation, seed: int) -> Pairs:
+    """Draws pairs, at most one a product, and products to search; the same seed draws the same ones.
+
+    Raises:
+        InvalidInput: pairs are to be set aside, and no product has another query to be learned by.
+    """
+    random = np.random.default_rng([seed, _STREAM])
+    aside = validation.set_aside > 0
+    able = [row for row in sorted(examples.asked) if not aside or len(examples.asked[row][0]) > 1]
+    if not able:
+        raise InvalidInput(
+            "no product was clicked for two queries, so no pair can be spared",
+            field="--set-aside",
+            value=validation.set_aside,
+            fix="Train without setting pairs aside.",
+        )
+    wanted = validation.set_aside if aside else validation.learned
+    targets = random.permutation(np.array(able, dtype=np.int64))[:wanted]
+    queries = [random.choice(examples.asked[row][0]) for row in targets.tolist()]
+    others = np.setdiff1d(np.arange(len(examples.product_tokens)), targets)
+    more = max(0, min(validation.products - len(targets), len(others)))
+    rows = np.concatenate([targets, random.choice(others, more, replace=False)])
+    return Pairs(np.array(queries, dtype=np.int64), targets, np.sort(rows), aside)
+
+
+def without(examples: Examples, pairs: Pairs) -> Examples:
+    """Returns the examples without drawing ``pairs``; unchanged where they are not set aside."""
+    if not pairs.set_aside:
+        return examples
+    asked = dict(examples.asked)
+    for row, query in zip(pairs.targets.tolist(), pairs.queries.tolist(), strict=True):
+        queries, chances = asked[row]
+        stays = queries != query
+        asked[row] = (queries[stays], chances[stays] / chances[stays].sum())
+    return replace(examples, asked=asked, pairs=examples.pairs - len(pairs.queries))
+
+
+def measure(towers: Towers, examples: Examples, pairs: Pairs) -> dict[str, float]:
+    """Returns R@10 and nDCG@10 of the fused vectors, in [0, 1].
+
+    Other products that were clicked for a query are taken out of its list: they are right as well. A
+    product that ties with the right one counts as ranked before it.
+    """
+    with _untouched(towers):
+        queries = _query_vectors(towers, examples, pairs.queries)
+        products = _product_vectors(towers, examples, pairs.rows)
+    scores = queries @ products.T
+    target = torch.from_numpy(np.searchsorted(pairs.rows, pairs.targets))[:, None]
+    others = examples.known(pairs.queries, pairs.rows).scatter(1, target, value=False)
+    own = scores.gather(1, target)
+    before = ((scores >= own) & ~others).scatter(1, target, value=False)
+    found = [1 + rank for rank in before.sum(dim=1).tolist() if rank < _DEPTH]
+    count = len(pairs.queries)
+    return {
+        f"R@{_DEPTH} {pairs.description}": len(found) / count,
+        f"nDCG@{_DEPTH} of the same": sum(1 / math.log2(1 + rank) for rank in found) / count,
+    }
+
+
+class Measuring:
+    """Stands between the training's loop and the progress: measures when it is time.
+
+    Args:
+        towers: those that train.
+        examples: they train on.
+        pairs: to be found again.
+        validation: how often, and who hears of it.
+        last: the training's last step.
+        start: where an earlier run of the same training stood.
+    """
+
+    def __init__(
+        self,
+        towers: Towers,
+        examples: Examples,
+        pairs: Pairs,
+        validation: Validation,
+        last: int,
+        start: TrainingState | None,
+    ) -> None:
+        self._towers, self._examples, self._pairs = towers, examples, pairs
+        self._validation, self._last = validation, last
+        self._step = 0 if start is None else start.steps
+        self.points: dict[str, list[Point]] = {} if start is None else metrics_of(start)
+
+    def after_step(self) -> None:
+        """To be called after every step, before its state is kept."""
+        self._step += 1
+        if self._step % self._validation.every and self._step != self._last:
+            return
+        values = measure(self._towers, self._examples, self._pairs)
+        for name, value in values.items():
+            self.points.setdefault(name, []).append(Point(self._step, value))
+        self._validation.say(self._step, values)
+
+    def with_points(self, state: TrainingState) -> TrainingState:
+        """Returns the state with all that was measured so far."""
+        measured = {
+            f"{_METRICS}{name}": torch.tensor(
+                [(point.step, point.value) for point in points], dtype=torch.float64
+            )
+            for name, points in self.points.items()
+        }
+        return TrainingState({**state.tensors, **measured})
+
+
+def metrics_of(state: TrainingState) -> dict[str, list[Point]]:
+    """Returns what was measured until ``state``."""
+    return {
+        name.removeprefix(_METRICS): [Point(int(step), value) for step, value in tensor.tolist()]
+        for name, tensor in state.tensors.items()
+        if name.startswith(_METRICS)
+    }
+
+
+@contextlib.contextmanager
+def _untouched(towers: Towers) -> Iterator[None]:
+    """Puts the towers into evaluation mode, and every module and torch's generator back afterwards."""
+    modules = [module for whole in towers.modules() for module in whole.modules()]
+    before = [module.training for module in modules]
+    towers.train(False)
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            yield
+    finally:
+        for module, mode in zip(modules, before, strict=True):
+            module.training = mode
+
+
+def _query_vectors(towers: Towers, examples: Examples, queries: npt.NDArray[np.int64]) -> Tensor:
+    """Returns float32[n,dim] on the CPU; queries read their keywords, as they do in serving."""
+    tokens = examples.query_tokens if examples.keywords is None else examples.keywords.tokens
+    device = next(towers.query.parameters()).device
+
+    def embed(part: Sequence[int]) -> Tensor:
+        ids, mask = pad_batch([tokens[query] for query in part])
+        return towers.query(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
+
+    return _in_parts(queries.tolist(), tokens, embed)
+
+
+def _product_vectors(towers: Towers, examples: Examples, rows: npt.NDArray[np.int64]) -> Tensor:
+    """Returns the fused vectors, float32[n,dim] on the CPU."""
+    tokens, pictures = examples.product_tokens, examples.pictures
+    device = next(towers.product.parameters()).device
+
+    def embed(part: Sequence[int]) -> Tensor:
+        ids, mask = pad_batch([tokens[row] for row in part])
+        arrays = (ids, mask, pictures.pixels[part], examples.has_text[part, None], pictures.has_image[part])
+        fused, _ = towers.product(*(torch.from_numpy(array).to(device) for array in arrays))
+        return fused
+
+    return _in_parts(rows.tolist(), tokens, embed)
+
+
+def _in_parts(
+    items: Sequence[int], tokens: Sequence[Sequence[int]], embed: Callable[[Sequence[int]], Tensor]
+) -> Tensor:
+    """Embeds items, those of a length together, and returns float32[n,dim] in the order of ``items``."""
+    order = sorted(range(len(items)), key=lambda place: len(tokens[items[place]]))
+    vectors = [
+        embed([items[place] for place in order[start : start + _EMBEDDED_AT_ONCE]]).float().cpu()
+        for start in range(0, len(order), _EMBEDDED_AT_ONCE)
+    ]
+    return torch.cat(vectors)[torch.from_numpy(np.argsort(order))]
