@@ -53,6 +53,7 @@ def export_checkpoint(job: ExportJob, on_stage: Callable[[str], None] = lambda _
                 [(record, tower.onnx_file) for record, (tower, _) in zip(records, gated, strict=True)],
                 workshop.tokenizer.to_bytes(),
                 {name: plan for name, plan in plans.items() if plan},
+                None if job.checkpoint.keywords is None else job.checkpoint.keywords.to_json(),
             )
     return records
 

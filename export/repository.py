@@ -19,6 +19,7 @@ from export.triton_config import MAX_BATCH_SIZE, PARTS, require_profiles, write_
 from faults import InvalidInput, StorageFailed
 from releases.export_record import (
     EXPORT_RECORD,
+    KEYWORDS_FILE,
     MODEL_FILE,
     TOKENIZER_FILE,
     ExportRecord,
@@ -41,6 +42,7 @@ def write_version(
     onnx_file: Path,
     tokenizer: bytes,
     plan: BuiltPlan | None = None,
+    keywords: bytes | None = None,
 ) -> Path:
     """Adds one version and returns its folder; the model's config.pbtxt is written with it.
 
@@ -50,6 +52,7 @@ def write_version(
         onnx_file: the gated graph.
         tokenizer: bytes of the tokenizer that belongs to it.
         plan: for ``tensorrt``, this machine's plan.
+        keywords: of queries, where the tower reads them.
 
     Raises:
         InvalidInput: a plan is missing or too many, or profiles do not cover what Triton may send.
@@ -69,6 +72,8 @@ def write_version(
             if plan is not None:
                 put_plan(staging, plan)
             (staging / TOKENIZER_FILE).write_bytes(tokenizer)
+            if keywords is not None:
+                (staging / KEYWORDS_FILE).write_bytes(keywords)
             (staging / EXPORT_RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
             fsync_tree(staging)
             staging.chmod(0o755)
@@ -88,6 +93,7 @@ def write_pair(
     towers: Sequence[tuple[ExportRecord, Path]],
     tokenizer: bytes,
     plans: Mapping[str, BuiltPlan] | None = None,
+    keywords: bytes | None = None,
 ) -> None:
     """Adds a query tower and the product tower that belongs to it; both or neither.
 
@@ -96,6 +102,7 @@ def write_pair(
         towers: record and graph of each.
         tokenizer: bytes of the tokenizer that both read.
         plans: for ``tensorrt``, by model name this machine's plan of each.
+        keywords: of queries, where the query tower reads them.
 
     Raises:
         InvalidInput, Mismatch: as ``write_version``; nothing was written.
@@ -110,7 +117,8 @@ def write_pair(
     try:
         for record, onnx_file in towers:
             plan = plans.get(record.model)
-            written.append(write_version(repository, record, onnx_file, tokenizer, plan))
+            words = keywords if record.model == "query_tower" else None
+            written.append(write_version(repository, record, onnx_file, tokenizer, plan, words))
     except BaseException:
         for folder in written:
             shutil.rmtree(folder, ignore_errors=True)

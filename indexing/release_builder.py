@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from catalog.catalogue import Catalogue
+from catalog.keyword_table import KeywordTable
 from catalog.pictures import DecodedPictures
 from catalog.preprocessing import preprocessing_hash
 from catalog.tokenizer import Tokenizer
@@ -16,7 +17,7 @@ from indexing.embedding import Embeddings, embed_catalogue
 from indexing.engine_facts import engine_part, plans_of
 from indexing.recall_gate import gated_index
 from releases.engine_manifest import EngineManifest
-from releases.export_record import ExportRecord, newest_pair, version_folder
+from releases.export_record import KEYWORDS_FILE, ExportRecord, newest_pair, version_folder
 from releases.manifest import (
     CataloguePart,
     GateReport,
@@ -49,6 +50,8 @@ class ExportedTowers:
     tokenizer: Tokenizer
     plans: tuple[EngineManifest, ...] = ()
     """Of both towers' TensorRT plans, on the target that has them."""
+    keywords: KeywordTable | None = None
+    """What the query tower reads beside queries, where it does."""
 
     @property
     def spec(self) -> EncoderSpec:
@@ -83,7 +86,9 @@ def newest_towers(repository: Path) -> ExportedTowers:
         require_equal(
             what, expected=expected, found=found, fix="Export the checkpoint again with `vitrine export`."
         )
-    return ExportedTowers(query, product, tokenizer, plans_of(repository, query, product))
+    words = version_folder(repository, query) / KEYWORDS_FILE
+    keywords = KeywordTable.from_json(words.read_bytes()) if words.is_file() else None
+    return ExportedTowers(query, product, tokenizer, plans_of(repository, query, product), keywords)
 
 
 async def build_release(
@@ -147,6 +152,8 @@ def _write_files(
     write_vectors(folder / VECTORS_FILE, embeddings.vectors)
     save_index(folder / INDEX_FILE, index)
     (folder / TOKENIZER_FILE).write_bytes(towers.tokenizer.to_bytes())
+    if towers.keywords is not None:
+        (folder / KEYWORDS_FILE).write_bytes(towers.keywords.to_json())
     products = catalogue.products
     names = (
         "product_id", "title", "description", "category", "subcategory", "brand", "color",
@@ -192,6 +199,7 @@ def _draft(
         catalogue=CataloguePart(
             fingerprint=catalogue.fingerprint(), products=len(catalogue), source=str(catalogue.source)
         ),
+        keyword_table=None if towers.keywords is None else KEYWORDS_FILE,
         gates=(*query.gates, *product.gates, recall),
         probes=probes,
     )

@@ -19,6 +19,7 @@ from releases.verify import hash_file
 
 __all__ = [
     "EXPORT_RECORD",
+    "KEYWORDS_FILE",
     "MODEL_FILE",
     "TOKENIZER_FILE",
     "ExportRecord",
@@ -35,6 +36,8 @@ __all__ = [
 EXPORT_RECORD = "export.json"
 MODEL_FILE = "model.onnx"
 TOKENIZER_FILE = "tokenizer.json"
+KEYWORDS_FILE = "keywords.json"
+"""Keywords of queries, beside a query tower that reads them."""
 
 _AGAIN = "export the checkpoint again with `vitrine export`."
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from catalog.keyword_table import KeywordTable
 from catalog.pictures import PictureLimits
 from catalog.preprocessing import preprocessing_hash
 from catalog.tokenizer import Tokenizer
@@ -64,7 +65,9 @@ def load_release(
     spec = IndexSpec.from_manifest(manifest.index.kind, manifest.index.parameters)
     index = load_index(folder / manifest.index.file, vectors, spec)
     _check(manifest, tokenizer, vectors.shape, len(table), index)
-    encoder = Encoder(link, EncoderSpec.of(manifest), tokenizer)
+    words = manifest.keyword_table
+    keywords = None if words is None else KeywordTable.from_json((folder / words).read_bytes())
+    encoder = Encoder(link, EncoderSpec.of(manifest), tokenizer, keywords)
     return LoadedRelease(manifest, encoder, index, table, FilterMasks(table), vectors, picture_limits)
 
 

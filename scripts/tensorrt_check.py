@@ -11,6 +11,7 @@ Weights are fresh: what TensorRT accepts depends on the graph and its types, not
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import random
 import shutil
@@ -18,11 +19,12 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
 import torch
 
 from catalog.logs import read_query_log
@@ -49,6 +51,8 @@ TOOL_VARIABLE = "TENSORRT_TOOL"
 _DATA = ROOT.parent / "shared" / "data"
 _ORDINARY_TEXTS = 16
 _CALIBRATION_ROWS = 8
+_WEIGHTS = 64
+"""Numbers that make a constant a weight; shapes and axes are smaller and belong to the network."""
 _SETUP_TIMEOUT_S = 900.0
 _BUILD_TIMEOUT_S = 240.0
 _LINE = "{:<26}{:<11}{:>8}{:>11}{:>9}{:>8}  {}\n"
@@ -157,15 +161,32 @@ def trials(recipe_name: str, folder: Path) -> Iterator[Trial]:
 def all_builds(python: str, folder: Path) -> Iterator[tuple[Trial, Precision, Future[BuildResult]]]:
     """Exports every tower and builds it in every precision, the next export while the last one is built.
 
+    Towers of several recipes may be one network (the query towers of equal sizes): what TensorRT accepts
+    depends on the network alone, so such a one is built once and the result is theirs.
+
     Args:
         python: an interpreter with TensorRT.
         folder: for graphs and plans.
     """
     with ThreadPoolExecutor(max_workers=1) as builder:
+        builds: dict[tuple[str, Precision], Future[BuildResult]] = {}
         for recipe in recipe_names():
             for trial in trials(recipe, folder):
+                network = network_of(trial.onnx_file, trial.profiles)
                 for precision in PRECISIONS:
-                    yield trial, precision, builder.submit(trial.build, precision, python)
+                    if (network, precision) not in builds:
+                        builds[network, precision] = builder.submit(trial.build, precision, python)
+                    yield trial, precision, builds[network, precision]
+
+
+def network_of(onnx_file: Path, profiles: Sequence[OptimisationProfile]) -> str:
+    """Returns a hash of all that is built but the weights' values: nodes, types, shapes, profiles."""
+    model = onnx.load(onnx_file)
+    for weight in model.graph.initializer:
+        if len(weight.dims) > 0 and math.prod(weight.dims) >= _WEIGHTS:
+            weight.ClearField("raw_data")
+    del model.metadata_props[:]
+    return hashlib.sha256(model.SerializeToString(deterministic=True) + repr(profiles).encode()).hexdigest()
 
 
 def texts_by_tower() -> Mapping[str, Mapping[str, int]]:

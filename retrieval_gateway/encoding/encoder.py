@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import aio as triton_aio
 
+from catalog.keyword_table import KeywordTable
 from catalog.tokenizer import Tokenizer, pad_batch
 from faults import DeadlineExceeded, Mismatch, Unavailable
 from releases.manifest import Manifest
@@ -136,9 +137,17 @@ class Encoder:
         link: the way to Triton.
         spec: what must agree between release and towers.
         tokenizer: the release's tokenizer.
+        keywords: what the query tower reads beside queries, where it was trained to.
     """
 
-    def __init__(self, link: TritonLink, spec: EncoderSpec, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self,
+        link: TritonLink,
+        spec: EncoderSpec,
+        tokenizer: Tokenizer,
+        keywords: KeywordTable | None = None,
+    ) -> None:
+        self._keywords = keywords
         self._spec = spec
         self._distrusted: Mismatch | None = None
         self._tokenizer = tokenizer
@@ -161,10 +170,16 @@ class Encoder:
         )
 
     def tokenise(self, text: str) -> Tokens:
-        """Returns the ids of a query, cut to the query tower's length."""
+        """Returns the ids of a query and its keywords, cut to the query tower's length.
+
+        Keywords stand last: a long query loses them first, and that is no truncation.
+        """
         limit = self._spec.max_query_tokens
         ids = self._tokenizer.encode([text], limit + 1)[0]
         if len(ids) <= limit:
+            words = () if self._keywords is None else self._keywords.of(text)
+            if words:
+                ids = self._tokenizer.encode([KeywordTable.enrich(text, words)], limit)[0]
             return Tokens(ids, truncated=False)
         return Tokens(ids[: limit - 1] + ids[-1:], truncated=True)
 

@@ -6,10 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from support.small_releases import PRODUCTS, SmallShop, jpeg
+from support.small_releases import MAX_QUERY_TOKENS, PRODUCTS, SmallShop, jpeg
 
+from catalog.keyword_table import KeywordTable
 from catalog.pictures import PictureLimits
-from faults import InvalidInput, NotFound, Unavailable
+from faults import InvalidInput, Mismatch, NotFound, Unavailable
 from retrieval_gateway.api.generated import retrieval_service_pb2 as pb
 from retrieval_gateway.cache import FakeSharedTier, MemoryTier, ResponseCache, TallyCounters
 from retrieval_gateway.index.filters import AnyOf, Equals, Filter, NoneOf, Range
@@ -233,3 +234,18 @@ def test_everything_that_decides_an_answer_is_in_its_key():
     keys = [repr(key_parts(SearchQuery(**{**base, **change}))) for change in changes]
     assert len(set(keys)) == len(keys)
     assert key_parts(SearchQuery(**base, bypass_cache=True)) == key_parts(SearchQuery(**base))
+
+
+async def test_a_release_with_keywords_gives_them_to_its_query_tower(tmp_path):
+    """They travel in the release: published, verified by their hash, loaded, read beside the words."""
+    shop = SmallShop(tmp_path)
+    shop.triton.load_everything()
+    table = KeywordTable({"mug": ("red", "stoneware")})
+    manifest = await shop.publish(1, table)
+    assert manifest.keyword_table in manifest.files
+    encoder = shop.load(manifest.release_id).encoder
+    assert encoder.tokenise("Mug").ids == shop.tokenizer.encode(["mug, red stoneware"], MAX_QUERY_TOKENS)[0]
+    path = shop.store.path(manifest.release_id) / str(manifest.keyword_table)
+    path.write_bytes(KeywordTable({"mug": ("blue",)}).to_json())
+    with pytest.raises(Mismatch):
+        shop.load(manifest.release_id)

@@ -9,6 +9,7 @@ from PIL import Image
 from support.fake_triton import FakeClient, FakeTriton
 
 from catalog.catalogue import Catalogue
+from catalog.keyword_table import KeywordTable
 from catalog.pictures import PictureLimits, decode_catalogue
 from catalog.preprocessing import preprocessing_hash
 from catalog.readers import read_catalogue
@@ -65,12 +66,15 @@ class SmallShop:
         self.triton = FakeTriton(v1=(1, 8), v2=(2, 12))
         self.link = TritonLink(FakeClient(self.triton), "fake:8001")
 
-    async def publish(self, version: int) -> Manifest:
+    async def publish(self, version: int, keywords: KeywordTable | None = None) -> Manifest:
         """Publishes a release made of one version of the towers."""
         loaded = {model: set(versions) for model, versions in self.triton.loaded.items()}
         self.triton.load_everything()
         towers = ExportedTowers(
-            self._record("query_tower", version), self._record("product_tower", version), self.tokenizer
+            self._record("query_tower", version),
+            self._record("product_tower", version),
+            self.tokenizer,
+            keywords=keywords,
         )
         encoder = Encoder(self.link, towers.spec, self.tokenizer)
         pictures = decode_catalogue(self.catalogue, PICTURE_SIZE)

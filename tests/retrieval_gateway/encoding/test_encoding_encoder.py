@@ -9,10 +9,11 @@ import pytest
 from support.fake_triton import FakeClient, FakeTriton
 from support.small_releases import MAX_PRODUCT_TOKENS, MAX_QUERY_TOKENS, PICTURE_SIZE
 
+from catalog.keyword_table import KeywordTable
 from catalog.tokenizer import train_tokenizer
 from faults import DeadlineExceeded, InternalError, InvalidInput, Mismatch, Unavailable
 from releases.manifest import Probe
-from retrieval_gateway.encoding.encoder import Encoder, EncoderSpec, TritonLink, colour_ramp
+from retrieval_gateway.encoding.encoder import Encoder, EncoderSpec, Tokens, TritonLink, colour_ramp
 from retrieval_gateway.encoding.tower_client import TowerClient
 
 SPEC = EncoderSpec(1, 1, MAX_QUERY_TOKENS, MAX_PRODUCT_TOKENS, PICTURE_SIZE, views=2)
@@ -67,6 +68,16 @@ async def test_long_words_are_cut_at_the_towers_length_and_that_is_said(bench):
     assert (len(fitting.ids), fitting.truncated) == (MAX_QUERY_TOKENS, False)
     assert (len(cut.ids), cut.truncated) == (MAX_QUERY_TOKENS, True)
     assert cut.ids == fitting.ids, "the closing token stays"
+
+
+async def test_keywords_follow_the_words_and_never_cut_them(bench):
+    table = KeywordTable({"mug": ("red", "tea"), "m " * (MAX_QUERY_TOKENS - 2): ("red",)})
+    encoder = Encoder(bench.link, SPEC, TOKENIZER, table)
+    enriched = TOKENIZER.encode([KeywordTable.enrich("MUG", ("red", "tea"))], MAX_QUERY_TOKENS)[0]
+    assert encoder.tokenise("MUG") == Tokens(enriched, truncated=False)
+    assert encoder.tokenise("lamp") == bench.encoder.tokenise("lamp")
+    full = "m " * (MAX_QUERY_TOKENS - 2)
+    assert encoder.tokenise(full) == bench.encoder.tokenise(full), "there is no room for keywords"
 
 
 async def test_concurrent_words_share_calls_and_get_their_own_vectors(bench):
