@@ -42,13 +42,15 @@ _TRIES = 4
 _Choices = Mapping[str, Sequence[Intent]]
 
 
-def simulate_clicks(catalogue: Catalogue, seed: int, per_product: int = 10) -> list[Click]:
+def simulate_clicks(catalogue: Catalogue, seed: int, per_product: int = 20) -> list[Click]:
     """Returns clicks for every product, the same for the same catalogue and seed.
 
     Args:
         catalogue: only its products' own fields are read.
         seed: of all choices.
-        per_product: distinct queries wanted for each product; one with few attributes gets fewer.
+        per_product: distinct queries wanted for each product; one with few attributes gets fewer. Of the
+            wordings that fit a product, those it is not clicked for pass for negatives in training: too
+            few queries teach towers to keep apart what belongs together.
 
     Returns:
         One row for each distinct (query, product), ordered by query; about 3 % are stray clicks on

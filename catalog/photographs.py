@@ -7,6 +7,7 @@ catalogue beside them. What trains on them leaves out what measurements are made
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -69,6 +70,12 @@ class DecodedPhotographs:
     pixels: Pixels
     groups: tuple[str, ...]
     skipped: tuple[BadPicture, ...] = ()
+
+    def fingerprint(self) -> str:
+        """Returns a SHA-256 (hex) over pixels and groups, in their order."""
+        whole = hashlib.sha256("\n".join(self.groups).encode())
+        whole.update(np.ascontiguousarray(self.pixels).data)
+        return whole.hexdigest()
 
 
 def read_photographs(folder: Path) -> list[Photograph]:

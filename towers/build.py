@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from catalog.tokenizer import Tokenizer, train_tokenizer
 from faults import InvalidInput
 from towers.encoders.convnet import ConvNet
-from towers.encoders.picture_encoder import PictureEncoder
+from towers.encoders.picture_encoder import MeanOfViews, PictureEncoder
+from towers.encoders.picture_sets import DeepSets
 from towers.encoders.pretrained import load_text_encoder, load_tokenizer, minilm_folder
 from towers.encoders.text_encoder import TextEncoder, TextEncoderConfig
 from towers.fusion.kinds import FUSIONS
@@ -34,6 +36,11 @@ class Towers:
         """Switches all to training or evaluation mode."""
         for module in self.modules():
             module.train(mode)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie, and where what they are given must lie."""
+        return next(self.query.parameters()).device
 
     def modules(self) -> tuple[nn.Module, ...]:
         """Query tower, product tower and heads."""
@@ -108,7 +115,8 @@ def assemble(recipe: Recipe, tokenizer: Tokenizer, product: TextEncoder, query: 
 
 def build_picture_encoder(image: ImageRecipe) -> PictureEncoder:
     """Builds a picture encoder."""
-    return ConvNet(image.channels)
+    pool = DeepSets(image.channels[-1]) if image.pooling == "deep_sets" else MeanOfViews()
+    return ConvNet(image.channels, pool, image.colours)
 
 
 def _query_encoder(recipe: Recipe, product: TextEncoder) -> TextEncoder:

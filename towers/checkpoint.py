@@ -3,7 +3,8 @@
     checkpoint.json     recipe, sizes, preprocessing hash, what it was trained on, the command
     towers.safetensors  the weights of both towers
     tokenizer.json      the tokenizer both towers read
-    keywords.json       keywords of queries, where the recipe mines them
+    keywords.json       keywords of queries, where the query tower reads them
+    curves.*            how the training went (``towers.training.curves_files``), where the caller adds it
 
 It is written beside its final place and renamed, so a half-written one is never seen.
 """
@@ -14,6 +15,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -57,12 +59,11 @@ class Checkpoint:
     """What queries are enriched with before they are encoded."""
 
 
-def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Writes ``checkpoint`` to ``folder``, replacing an older checkpoint there.
+def check_place(folder: Path) -> None:
+    """Refuses a folder that no checkpoint may be written to: better before a training than after it.
 
     Raises:
         InvalidInput: ``folder`` exists and is no checkpoint (it is left alone).
-        StorageFailed: the disk refused; what was there before is untouched.
     """
     if folder.exists() and not (folder / "checkpoint.json").is_file():
         raise InvalidInput(
@@ -71,11 +72,30 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
             value=str(folder),
             fix="Name a new folder, or one that holds a checkpoint to replace.",
         )
+
+
+def save_checkpoint(
+    checkpoint: Checkpoint, folder: Path, add: Callable[[Path], None] = lambda _folder: None
+) -> None:
+    """Writes ``checkpoint`` to ``folder``, replacing an older checkpoint there.
+
+    Args:
+        checkpoint: to write.
+        folder: where it will stand.
+        add: called with the folder that is being filled, to put more files there.
+
+    Raises:
+        InvalidInput: ``folder`` exists and is no checkpoint (it is left alone).
+        StorageFailed: the disk refused; what was there before is untouched.
+    """
+    check_place(folder)
     staging: Path | None = None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         _write(checkpoint, staging)
+        add(staging)
+        _sync(staging)
         _swap(staging, folder)
     except OSError as error:
         raise StorageFailed(
@@ -106,9 +126,13 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
         "provenance": asdict(checkpoint.provenance),
     }
     (folder / "checkpoint.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-    for path in folder.iterdir():
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
+
+
+def _sync(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
 
 
 def _swap(staging: Path, folder: Path) -> None:
@@ -150,7 +174,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         towers = rebuild_towers(recipe, tokenizer, sizes)
         _fill(towers, load_file(folder / "towers.safetensors"))
         path = folder / "keywords.json"
-        keywords = KeywordTable.from_json(path.read_bytes()) if recipe.keywords is not None else None
+        keywords = KeywordTable.from_json(path.read_bytes()) if recipe.reads_keywords else None
         origin = description["provenance"]
         provenance = Provenance(**{**origin, "losses": tuple(origin["losses"])})
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:

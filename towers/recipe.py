@@ -63,6 +63,12 @@ class ImageRecipe(RecipePart):
     channels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         default=(32, 64, 128, 192), min_length=1, description="with convnet: width of each stage"
     )
+    colours: int = Field(
+        default=0,
+        ge=0,
+        le=16,
+        description="with convnet: cells a channel of a colour histogram beside it; 0: none",
+    )
     patch: int = Field(default=8, ge=2, description="with vit: side of a patch")
     layers: int = Field(default=3, ge=1, description="with vit")
     width: int = Field(default=128, ge=16, description="with vit")
@@ -96,7 +102,11 @@ class KeywordsRecipe(RecipePart):
 
     per_query: int = Field(default=4, ge=1, description="keywords a query may have")
     dropout: float = Field(
-        default=0.5, ge=0, le=1, description="chance that a training query goes without its keywords"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="chance that a training query goes without its keywords; 1: towers never read them, "
+        "they only tell which queries mean the same (keyword_mask)",
     )
 
 
@@ -117,6 +127,11 @@ class Recipe(RecipePart):
     fusion: FusionRecipe = FusionRecipe()
     keywords: KeywordsRecipe | None = None
     stages: tuple[StageRecipe, ...] = Field(min_length=1)
+
+    @property
+    def reads_keywords(self) -> bool:
+        """Whether the query tower learns to read keywords, so that serving must look them up."""
+        return self.keywords is not None and self.keywords.dropout < 1
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

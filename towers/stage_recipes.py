@@ -17,6 +17,27 @@ class RecipePart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class _Pairs(RecipePart):
+    several: float = Field(
+        default=0.7, ge=0, le=1, description="share of products with several photographs, of those at random"
+    )
+    together: int = Field(
+        default=4, ge=1, description="products drawn together: one and others of its colours; 1: at random"
+    )
+    closest: float = Field(
+        default=0.35, gt=0, le=1, description="side of the closest crop, as a share of the picture's"
+    )
+    light: float = Field(default=0.03, ge=0, description="largest change of the light, as a logarithm")
+
+
+class PhotographsRecipe(_Pairs):
+    """Pairs of photographs of one product, as a further loss of a stage."""
+
+    batch: int = Field(default=48, ge=2, description="products a step, two photographs of each")
+    weight: float = Field(default=0.5, gt=0, description="of this loss beside the stage's own")
+    scale: float = Field(default=20.0, gt=0, description="inverse temperature of the softmax over cosines")
+
+
 class _Stage(RecipePart):
     steps: int = Field(default=300, ge=1)
     batch: int = Field(
@@ -28,11 +49,18 @@ class _Stage(RecipePart):
     scale: float = Field(default=20.0, gt=0, description="inverse temperature of the softmax over cosines")
 
 
+class PhotographsStageRecipe(_Stage, _Pairs):
+    """The picture half alone learns from pairs of photographs of one product."""
+
+    kind: Literal["photographs"]
+
+
 class PicturesStageRecipe(_Stage):
     """The image encoder alone is aligned with pretrained query vectors."""
 
     kind: Literal["pictures"]
     queries_each: int = Field(default=8, ge=1, description="queries drawn for each product of a step")
+    photographs: PhotographsRecipe | None = Field(default=None, description="none: not in this stage")
 
 
 class MemoryRecipe(RecipePart):
@@ -90,6 +118,7 @@ class RetrievalStageRecipe(_Stage):
     matching: float = Field(default=0.0, ge=0, description="weight of query-item matching")
     masked_patches: MaskedPatchesRecipe | None = None
     memory: MemoryRecipe | None = None
+    photographs: PhotographsRecipe | None = Field(default=None, description="none: not in this stage")
 
     @model_validator(mode="after")
     def _descends_something(self) -> Self:
@@ -97,7 +126,101 @@ class RetrievalStageRecipe(_Stage):
             raise ValueError("fused_weight and modality_weight are both 0: nothing would be learned")
         if self.learns == "fusion" and self.fused_weight == 0:
             raise ValueError("learns = fusion needs a fused_weight")
+        if self.learns == "fusion" and self.photographs is not None:
+            raise ValueError("learns = fusion freezes the encoders: photographs have nothing to teach")
         return self
 
 
-StageRecipe = Annotated[PicturesStageRecipe | RetrievalStageRecipe, Field(discriminator="kind")]
+class PairConstraints(RecipePart):
+    """Which co-clicked products are taken for the same style."""
+
+    category: Literal["none", "category", "subcategory"] = Field(
+        default="subcategory",
+        description="how far the two must agree: not at all, in the category, in the whole path; a product"
+        " without a category agrees with none",
+    )
+    relevance: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="least similarity of the titles: the words in common, as a share of the shorter title's",
+    )
+    clicks: int = Field(default=2, ge=1, description="least clicks from one to the other, both ways together")
+    style_groups: bool = Field(
+        default=True,
+        description="products of one style_group are no negatives of each other; false where a style comes"
+        " in colours that are to be told apart",
+    )
+
+
+class SameStyleStageRecipe(_Stage):
+    """Products of one style find each other: whole, by their words alone, by their pictures alone.
+
+    A hinge is a mean over the batch, most of it 0, so its weights are large. With ``loss = "softmax"``
+    those of full, text and image are better near 0.5.
+    """
+
+    kind: Literal["same_style"]
+    name: str = Field(default="", description="for messages and curves; the kind where it is empty")
+    batch: int = Field(default=64, ge=2, description="pairs a step")
+    text_learning_rate: float | None = Field(
+        default=None, gt=0, description="of the text encoders; lower it for pretrained ones"
+    )
+    image_learning_rate: float | None = Field(default=None, gt=0, description="of the picture encoder")
+    pairs: PairConstraints = PairConstraints()
+    loss: Literal["hinge", "softmax"] = Field(
+        default="hinge", description="of the pairs; softmax: symmetric, with the stage's scale"
+    )
+    margin: float = Field(
+        default=0.5, ge=0, lt=2, description="hinge: by how much a pair's cosine is to exceed the others'"
+    )
+    full_weight: float = Field(default=10.0, ge=0, description="of the whole trigger finding its partner")
+    text_weight: float = Field(default=10.0, ge=0, description="of the trigger's words finding its partner")
+    image_weight: float = Field(default=10.0, ge=0, description="of its pictures finding its partner")
+    distinct_weight: float = Field(
+        default=5.0, ge=0, description="of the words, and the pictures, finding their own product"
+    )
+    distinct_margin: float = Field(default=0.3, ge=0, lt=2, description="as margin, for these")
+    consistency_weight: float = Field(
+        default=3.0, ge=0, description="of words and pictures keeping the neighbourhood of the whole"
+    )
+    consistency_margin: float = Field(
+        default=0.01, ge=0, description="squared difference of two cosines that is let pass"
+    )
+    query_weight: float = Field(
+        default=1.0, ge=0, description="of the triggers' queries finding them, so that words go on working"
+    )
+    queries_each: int = Field(default=2, ge=1, description="queries drawn for each trigger that has any")
+
+    @model_validator(mode="after")
+    def _descends_something(self) -> Self:
+        if not any((self.full_weight, self.text_weight, self.image_weight, self.query_weight)):
+            raise ValueError("full_weight, text_weight, image_weight and query_weight are all 0")
+        return self
+
+
+class DistillationStageRecipe(_Stage):
+    """The query tower alone learns to give a teacher's vectors; no click is needed for it."""
+
+    kind: Literal["distillation"]
+    steps: int = Field(default=800, ge=1)
+    batch: int = Field(default=192, ge=1, description="texts a step")
+    made: int = Field(
+        default=6000, ge=0, description="texts made of titles and queries, beside the log's own queries"
+    )
+    made_share: float = Field(default=0.5, ge=0, le=1, description="share of them in a batch")
+    typos: float = Field(default=0.2, ge=0, le=1, description="chance to misspell a text")
+    ranking: float = Field(
+        default=1.0, ge=0, description="weight of ranking the products alike, beside the cosine"
+    )
+    products: int = Field(default=2048, ge=2, description="products to rank; all where there are fewer")
+
+
+StageRecipe = Annotated[
+    DistillationStageRecipe
+    | PhotographsStageRecipe
+    | PicturesStageRecipe
+    | RetrievalStageRecipe
+    | SameStyleStageRecipe,
+    Field(discriminator="kind"),
+]

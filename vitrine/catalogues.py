@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -10,7 +11,13 @@ from rich.markup import escape
 from catalog.catalogue import Catalogue
 from catalog.click_simulation import simulate_clicks
 from catalog.held_out import is_held_out_product
-from catalog.pictures import DecodedPictures, decode_catalogue
+from catalog.photographs import (
+    DecodedPhotographs,
+    decode_photographs,
+    is_held_out_photograph,
+    read_photographs,
+)
+from catalog.pictures import BadPicture, DecodedPictures, decode_catalogue
 from catalog.readers import read_catalogue, read_clicks, read_coclicks
 from catalog.schema import Click, CoClick
 from faults import CatalogueError
@@ -46,10 +53,28 @@ def decode(catalogue: Catalogue, size: int, views: int, skip_bad: bool) -> Decod
     """Decodes a catalogue's pictures with a progress bar, and says which were skipped."""
     with progress("decoding pictures", len(catalogue)) as done:
         decoded = decode_catalogue(catalogue, size, views, "skip" if skip_bad else "refuse", done)
-    if decoded.skipped:
-        shown = ", ".join(str(bad) for bad in decoded.skipped[:5])
-        console.print(f"[yellow]{len(decoded.skipped)} pictures skipped:[/] {escape(shown)}")
+    _say_skipped(decoded.skipped)
     return decoded
+
+
+def decode_further(folder: Path | None, split: Split, size: int, skip_bad: bool) -> DecodedPhotographs | None:
+    """Decodes the photographs of a split in ``folder``; None where there is no folder."""
+    if folder is None:
+        return None
+    found = read_photographs(folder)
+    if split is not Split.ALL:
+        held_out = split is Split.HELD_OUT
+        found = [photograph for photograph in found if is_held_out_photograph(photograph) is held_out]
+    with progress("decoding photographs", len(found)) as done:
+        decoded = decode_photographs(found, size, "skip" if skip_bad else "refuse", done)
+    _say_skipped(decoded.skipped)
+    return decoded
+
+
+def _say_skipped(skipped: Sequence[BadPicture]) -> None:
+    if skipped:
+        shown = ", ".join(str(bad) for bad in skipped[:5])
+        console.print(f"[yellow]{len(skipped)} pictures skipped:[/] {escape(shown)}")
 
 
 def clicks_of(folder: Path, catalogue: Catalogue, seed: int) -> list[Click]:

@@ -51,7 +51,7 @@ def test_every_product_gets_about_the_wanted_number_of_queries() -> None:
     clicks = simulate_clicks(shop(), 0)
     per_product = Counter(click.product_id for click in clicks)
     assert len(per_product) == 240
-    assert 8 <= len(clicks) / 240 <= 12
+    assert 15 <= len(clicks) / 240 <= 22
     assert len({(click.query, click.product_id) for click in clicks}) == len(clicks)
     few = simulate_clicks(shop(), 0, per_product=3)
     assert 2.5 <= len(few) / 240 <= 3.5

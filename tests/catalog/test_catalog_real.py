@@ -49,7 +49,7 @@ def test_every_picture_decodes(catalogue: Catalogue) -> None:
 
 def test_simulated_clicks_reach_every_product(catalogue: Catalogue) -> None:
     clicks = simulate_clicks(catalogue, 0)
-    assert 8 <= len(clicks) / len(catalogue) <= 12
+    assert 14 <= len(clicks) / len(catalogue) <= 22
     assert {click.product_id for click in clicks} == set(catalogue.ids)
     colours = {"red", "blue", "green", "black", "purple", "orange", "gray", "yellow", "white"}
     luma = [click.query.split() for click in clicks if click.product_id.startswith("luma-m")]

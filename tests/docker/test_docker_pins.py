@@ -10,7 +10,7 @@ from packaging.version import Version
 
 PINS = versions()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-HEAVY = {"torch", "onnx", "onnxruntime", "onnxscript", "onnxslim", "tensorrt"}
+HEAVY = {"torch", "onnx", "onnxruntime", "onnxscript", "onnxslim", "tensorrt", "matplotlib", "tensorboardx"}
 
 
 def lock(name):

@@ -24,6 +24,7 @@ from towers.stage_kinds.pictures import pictures_stage
 from towers.stage_kinds.retrieval import retrieval_stage
 from towers.stage_recipes import PicturesStageRecipe, RetrievalStageRecipe
 from towers.training import distributed
+from towers.training.identity import machine
 from towers.training.loop import Step
 from towers.training.resume import ProgressFolder
 from towers.training.train import Trained, train
@@ -128,6 +129,7 @@ def small_things(rank: int) -> Compared:
         "told": distributed.share(f"from {rank}"),
         "luck": luck,
         "refused": refused,
+        "machine": machine(),
     }
 
 

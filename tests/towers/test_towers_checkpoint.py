@@ -127,6 +127,29 @@ def test_a_failure_leaves_the_old_checkpoint(
     assert [path.name for path in saved.parent.iterdir()] == ["towers"]
 
 
+def test_files_that_a_caller_adds_come_with_the_checkpoint_or_not_at_all(
+    saved: Path, checkpoint: Checkpoint, other: Checkpoint
+) -> None:
+    def add(folder: Path) -> None:
+        (folder / "curves").mkdir()
+        (folder / "curves" / "numbers.json").write_text("[]")
+
+    def fail(folder: Path) -> None:
+        add(folder)
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(StorageFailed, match="No space left"):
+        save_checkpoint(other, saved, fail)
+    assert same(load_checkpoint(saved), checkpoint)
+    assert not (saved / "curves").exists()
+    save_checkpoint(other, saved, add)
+    assert same(load_checkpoint(saved), other)
+    assert (saved / "curves" / "numbers.json").read_text() == "[]"
+    save_checkpoint(checkpoint, saved)
+    assert not (saved / "curves").exists()
+    assert [path.name for path in saved.parent.iterdir()] == ["towers"]
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"

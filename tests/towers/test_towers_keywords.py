@@ -125,6 +125,7 @@ def test_intents_tell_colours_apart_that_no_title_names() -> None:
     table = KeywordTable({"red mugs": ("stoneware",), "blue mug": ("stoneware",)})
     assert intent_words("red mugs", table) == {"red", "mug", "stoneware"}
     assert intent_words("Mug red", table) == {"red", "mug"}
+    assert intent_words("Mugs in red", table) == {"red", "mug"}
     assert intent_words("blue mug", table) != intent_words("red mugs", table)
 
 

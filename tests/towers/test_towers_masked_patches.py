@@ -10,6 +10,7 @@ from faults import InvalidInput
 from towers.build import Towers, build_towers
 from towers.data.examples import Batch
 from towers.encoders.convnet import ConvNet
+from towers.encoders.vision_transformer import VisionTransformer, VisionTransformerConfig
 from towers.objectives import masked_patches as mpm
 from towers.objectives.term import Forward
 
@@ -136,6 +137,9 @@ def towers_with_head() -> Towers:
     torch.manual_seed(0)
     towers = build_towers(tiny_recipe(), [product.title for product in tiny_catalogue().products])
     mpm.add_heads(towers)
+    head = towers.heads[mpm.HEAD]
+    mpm.add_heads(towers)
+    assert towers.heads[mpm.HEAD] is head
     return towers
 
 
@@ -178,6 +182,22 @@ def test_a_step_bears_many_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = mpm.some_pictures(drawn(6, views=2), torch.ones(6, 2, dtype=torch.bool))
     assert len(pictures) == 5
     assert len(mpm.predict(encoder(), predictor(), pictures, 0.5).targets) == 3 * 16
+
+
+def test_a_vision_transformers_patches_are_its_cells() -> None:
+    torch.manual_seed(0)
+    sizes = {"size": SIZE, "patch": SIZE // SIDE, "width": WIDTH, "layers": 1, "heads": 2, "feedforward": 16}
+    network = VisionTransformer(VisionTransformerConfig(**sizes)).eval()
+    pictures, hidden = drawn(3)[:, 0], mpm.hidden_places(3, 16, 0.5, seeded())
+    guess = mpm.predict(network, predictor(), pictures, 0.5, seeded())
+    assert guess.targets.shape == (3 * 16, WIDTH)
+    # With no layer between, only a painted cell's own token differs from the whole picture's.
+    network.blocks = nn.ModuleList()
+    one_each = torch.ones(3, 1, dtype=torch.bool)
+    whole = network.encode(pictures[:, None], one_each).tokens
+    seen = network.encode(mpm.paint(pictures, hidden, SIDE)[:, None], one_each).tokens
+    moved = (whole - seen).abs().amax(dim=-1) > 1e-6
+    assert moved.nonzero()[:, 1].view(3, 8).tolist() == hidden.sort().values.tolist()
 
 
 def test_a_single_place_cannot_be_hidden() -> None:

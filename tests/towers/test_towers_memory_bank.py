@@ -1,10 +1,25 @@
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from support.tiny_shop import tiny_catalogue, tiny_clicks, tiny_pictures, tiny_recipe
 from torch import Tensor
 from torch.nn import functional as F
 
-from towers.objectives.memory_bank import MemoryBank, known_in_bank
+from faults import InvalidInput
+from towers.build import Towers, build_towers
+from towers.data.examples import Drawing, Examples, make_examples
+from towers.objectives.memory_bank import HEAD, MemoryBank, known_in_bank
+from towers.objectives.softmax import in_batch_softmax
+from towers.recipe import Recipe
+from towers.stage_kinds.retrieval import forward
+from towers.stage_kinds.retrieval_terms import Memory, memory_of
+from towers.stage_recipes import RetrievalStageRecipe
+from towers.training.loop import Step
+from towers.training.resume import ProgressFolder
+from towers.training.train import Trained, train
 
 DIM = 4
 
@@ -124,3 +139,107 @@ def test_known_in_bank_agrees_with_asking_one_by_one(seed: int) -> None:
     expected = [[row in clicked[query] for row in rows.tolist()] for query in queries]
     assert known_in_bank(clicked, queries, rows).tolist() == expected
     assert known_in_bank(clicked, queries, torch.full((3,), -1)).any().item() is False
+
+
+TARGET = torch.tensor([0, 1, 1])
+KNOWN = torch.tensor([[1, 0], [0, 1], [1, 1]], dtype=torch.bool)
+SCALE, MARGIN = 7.0, 0.2
+
+
+def to_products(cosines: Tensor, further: Tensor) -> float:
+    """-log p of each query's product among batch and bank together, written down."""
+    found = []
+    for row, target in enumerate(TARGET.tolist()):
+        right = math.exp(SCALE * (cosines[row, target].item() - MARGIN))
+        within = [cosine for place, cosine in enumerate(cosines[row].tolist()) if not KNOWN[row, place]]
+        wrong = sum(math.exp(SCALE * cosine) for cosine in (*within, *further[row].tolist()))
+        found.append(math.log((right + wrong) / right))
+    return float(np.mean(found))
+
+
+def test_batch_and_bank_make_one_softmax() -> None:
+    queries, products, further = unit(3, 1), unit(2, 2), unit(3, 3) @ unit(5, 4).T
+    further[0, 1:] = further[2] = float("-inf")
+
+    def loss(more: Tensor | None) -> float:
+        return in_batch_softmax(queries, products, TARGET, KNOWN, SCALE, MARGIN, more).item()
+
+    nothing, cosines = torch.full((3, 5), float("-inf")), queries @ products.T
+    assert loss(nothing) == pytest.approx(loss(None))
+    added = (to_products(cosines, further) - to_products(cosines, nothing)) / 2
+    assert added > 0.05
+    assert loss(further) == pytest.approx(loss(None) + added, rel=1e-4)
+
+
+MEMORY = {"size": 3, "warmup_steps": 1}
+
+
+def towers_and_examples() -> tuple[Towers, Examples]:
+    catalogue = tiny_catalogue()
+    torch.manual_seed(0)
+    towers = build_towers(tiny_recipe(), [product.title for product in catalogue.products])
+    pictures = tiny_pictures(catalogue)
+    return towers, make_examples(catalogue, tiny_clicks(catalogue), pictures, towers.tokenizer, 12, 16)
+
+
+def recipe_with(**memory: int) -> Recipe:
+    return tiny_recipe(retrieval={"memory": {**MEMORY, **memory}})
+
+
+def remembering(towers: Towers, examples: Examples, **memory: int) -> Memory:
+    recipe = recipe_with(**memory)
+    stage = recipe.stages[0]
+    assert isinstance(stage, RetrievalStageRecipe)
+    made = memory_of(stage, recipe, towers, examples)
+    assert made is not None
+    return made
+
+
+def test_a_step_is_scored_against_earlier_ones_then_stored() -> None:
+    towers, examples = towers_and_examples()
+    memory, bank = remembering(towers, examples), towers.heads[HEAD]
+    assert isinstance(bank, MemoryBank)
+    drawing = Drawing(products=2, queries_each=2, steps=2, seed=3)
+    first, second = (forward(towers, batch, bfloat16=False) for batch in examples.batches(drawing))
+    assert torch.isinf(memory.negatives(first)).all()
+    cosines = memory.negatives(second)
+    rows = first.batch.product_rows.tolist()
+    fits = [[row in examples.clicked[query] for row in rows] for query in second.batch.query_rows.tolist()]
+    expected = (second.queries @ first.products.fused.T).masked_fill(torch.tensor(fits), float("-inf"))
+    torch.testing.assert_close(cosines[:, :2], expected)
+    assert held(bank) == {rows[1], *second.batch.product_rows.tolist()}
+    cosines[cosines.isfinite()].sum().backward()  # after the bank has moved on
+    assert any(parameter.grad is not None for parameter in towers.query.parameters())
+    assert all(parameter.grad is None for parameter in towers.product.parameters())
+
+
+def test_one_memory_serves_all_stages_and_two_sizes_are_refused() -> None:
+    towers, examples = towers_and_examples()
+    remembering(towers, examples)
+    bank = towers.heads[HEAD]
+    remembering(towers, examples)
+    assert towers.heads[HEAD] is bank
+    with pytest.raises(InvalidInput, match="another size"):
+        remembering(towers, examples, size=4)
+
+
+def test_a_training_with_a_memory_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    recipe = tiny_recipe(retrieval={"steps": 4, "batch": 4, "memory": {"size": 6, "warmup_steps": 1}})
+    catalogue = tiny_catalogue()
+
+    def run(stop_after: int = 0) -> Trained:
+        def on_step(step: Step) -> None:
+            if step.number == stop_after:
+                raise KeyboardInterrupt
+
+        progress = ProgressFolder(tmp_path / "progress", print, every_steps=1)
+        return train(recipe, catalogue, tiny_clicks(catalogue), tiny_pictures(catalogue), on_step, progress)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(stop_after=3)
+    resumed = run()
+    (tmp_path / "progress" / "progress.safetensors").unlink()
+    whole = run()
+    assert resumed.history == whole.history
+    for name, value in whole.towers.heads.state_dict().items():
+        assert torch.equal(resumed.towers.heads.state_dict()[name], value)

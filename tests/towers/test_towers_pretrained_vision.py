@@ -1,5 +1,7 @@
 """The ViT and CLIP loaders, against what transformers makes of the same tiny checkpoints."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,13 @@ import torch
 from support.pretrained_goldens import goldens, settings_of, weights_of, write_folder
 
 from faults import InvalidInput
+from towers.encoders.convnet import ConvNet
+from towers.encoders.picture_encoder import MeanOfViews
+from towers.encoders.picture_kinds import build_picture_encoder, sizes_of_pictures
+from towers.encoders.picture_sets import DeepSets
 from towers.encoders.pretrained_vision import load_vision_transformer, resized_places
-from towers.encoders.vision_transformer import VisionTransformer
+from towers.encoders.vision_transformer import VisionTransformer, VisionTransformerConfig
+from towers.recipe import ImageRecipe
 
 CASES = ["vit", "vit_without_query_bias", "clip"]
 
@@ -123,19 +130,39 @@ def test_a_size_that_patches_do_not_fill_names_the_recipe_s_field(tmp_path: Path
     assert caught.value.field == "recipe.image.size"
 
 
-class Doubling(torch.nn.Module):
-    """A pool with a weight of its own."""
+def test_a_checkpoint_s_sizes_build_it_again_without_the_folder(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "vit", "vit")
+    image = ImageRecipe(encoder=str(folder), size=24)
+    loaded = build_picture_encoder(image)
+    stored = json.loads(json.dumps(asdict(load_vision_transformer(folder, 24).config)))
+    rebuilt = build_picture_encoder(
+        image.model_copy(update={"encoder": "gone"}), VisionTransformerConfig(**stored)
+    )
+    rebuilt.load_state_dict(loaded.state_dict())
+    pixels = torch.from_numpy(goldens("vit")["pixels/24"])[:, None]
+    there = torch.ones(len(pixels), 1, dtype=torch.bool)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            rebuilt.eval()(pixels, there), loaded.eval()(pixels, there), rtol=0, atol=0
+        )
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.factor = torch.nn.Parameter(torch.tensor(2.0))
 
-    def forward(self, views: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
-        return self.factor * views[:, 0] * there[:, :1]
-
-
-def test_a_pool_of_its_own_keeps_its_weights(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path, "vit")
-    plain = tokens(load_vision_transformer(folder, 16), goldens("vit")["pixels/16"])[1]
-    pooled = tokens(load_vision_transformer(folder, 16, Doubling()), goldens("vit")["pixels/16"])[1]
-    torch.testing.assert_close(pooled, 2 * plain)
+@pytest.mark.parametrize(
+    ("fields", "kind", "width"),
+    [
+        ({"channels": [4, 6]}, ConvNet, 6),
+        (
+            {"encoder": "vit", "size": 16, "patch": 8, "layers": 1, "width": 16, "heads": 2},
+            VisionTransformer,
+            16,
+        ),
+    ],
+)
+def test_a_recipe_names_the_encoder_and_its_pooling(fields: dict[str, Any], kind: type, width: int) -> None:
+    for pooling, pool in (("mean", MeanOfViews), ("deep_sets", DeepSets)):
+        encoder = build_picture_encoder(ImageRecipe(**fields, pooling=pooling))
+        assert isinstance(encoder, kind)
+        assert encoder.width == width
+        assert isinstance(encoder.get_submodule("pool"), pool)
+        sizes = sizes_of_pictures(encoder)
+        assert (sizes is None) == (kind is ConvNet)

@@ -34,6 +34,9 @@ from faults import InvalidInput
 _WORD = re.compile(r"[^\W_]+(?:[-'’.][^\W_]+)*")
 """Letters and digits of any script; a type number such as smd-2 stays whole."""
 
+_SAY_NOTHING = frozenset({"and", "by", "for", "from", "in", "of", "on", "the", "to", "with"})
+"""Words that wordings of one intent differ by; in other languages they merely stay in."""
+
 _Words = Mapping[str, frozenset[str]]
 _Counts = Mapping[str, int]
 
@@ -104,7 +107,8 @@ def intent_words(query: str, table: KeywordTable) -> frozenset[str]:
     The own words belong in: where a title does not name the colour, the keywords of "red mug" and
     "blue mug" are the same ones.
     """
-    return frozenset(map(singular, words_of(query))) | frozenset(table.of(query))
+    own = (singular(word) for word in words_of(query) if len(word) > 1 and word not in _SAY_NOTHING)
+    return frozenset(own) | frozenset(table.of(query))
 
 
 def keyword_overlap(words: Sequence[frozenset[str]], threshold: float) -> npt.NDArray[np.bool_]:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from catalog.catalogue import Catalogue
+from catalog.photographs import DecodedPhotographs
 from catalog.schema import CoClick
+from towers.build import Towers
 from towers.data.examples import Examples
 
 
@@ -18,3 +20,7 @@ class Material:
     examples: Examples
     coclicks: Sequence[CoClick] | None = None
     """The shop's own; None where it keeps none."""
+    photographs: DecodedPhotographs | None = None
+    """Further photographs, of the catalogue's products or of others."""
+    teacher: Towers | None = None
+    """Trained towers to learn from, in evaluation mode."""

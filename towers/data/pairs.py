@@ -10,41 +10,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from catalog.catalogue import Catalogue
 from catalog.schema import CoClick, Product
 from catalog.text import normalise_text
 from faults import CatalogueError
+from towers.stage_recipes import PairConstraints
 
 _NAMED_EXAMPLES = 5
 
 Pair = tuple[int, int]
 """Two catalogue rows, the smaller first."""
-
-
-class PairConstraints(BaseModel):
-    """Which co-clicked products are taken for the same style."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    category: Literal["none", "category", "subcategory"] = Field(
-        default="subcategory",
-        description="how far the two must agree: not at all, in the category, in the whole path; where"
-        " either has no category the pair is dropped",
-    )
-    relevance: float = Field(
-        default=0.3,
-        ge=0,
-        le=1,
-        description="least similarity of the titles; 0 takes all. By words: those in common, as a share of"
-        " the shorter title's; by vectors, where they are given: the cosine",
-    )
-    clicks: int = Field(default=2, ge=1, description="least clicks from one to the other, both ways together")
 
 
 @dataclass(frozen=True)
@@ -67,7 +46,7 @@ class Pairs:
         partners: for each catalogue row that has any, its partners' rows and their chances to be
             drawn (which sum to 1).
         alike: for each catalogue row, the rows that are no negatives for it: itself, its partners,
-            what was dropped for too few clicks only, and its style group where the shop names one.
+            what was dropped for too few clicks only, and, if asked for, its style group.
         pairs: int64[P,2], the kept pairs, the smaller row first, in rising order.
         counts: how they came about.
     """
@@ -78,13 +57,19 @@ class Pairs:
     counts: PairCounts
 
     def draws(
-        self, size: int, steps: int, random: np.random.Generator
+        self, size: int, steps: int, seed: Sequence[int], skip: int = 0
     ) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
         """Draws ``steps`` batches of pairs: int64[B] rows of triggers, int64[B] rows of their partners.
 
         The triggers of a batch are distinct and equally often drawn, their partners by the square
         root of the clicks; a pair is drawn from both ends. B is ``size``, or all products with a
-        partner where there are fewer. Skipping is the caller's: he draws, and makes no tensors.
+        partner where there are fewer.
+
+        Args:
+            size: triggers of a batch.
+            steps: number of batches.
+            seed: of all choices.
+            skip: leaves the first ones out: they are drawn, and not given.
 
         Raises:
             CatalogueError: there is no pair.
@@ -96,10 +81,12 @@ class Pairs:
                 field="coclicks",
                 fix="Loosen the constraints in the recipe's same_style stage, or give a larger log.",
             )
-        for _ in range(steps):
+        random = np.random.default_rng(seed)
+        for number in range(steps):
             left = random.choice(rows, size=min(size, len(rows)), replace=False)
             drawn = [random.choice(self.partners[row][0], p=self.partners[row][1]) for row in left.tolist()]
-            yield left, np.array(drawn, dtype=np.int64)
+            if number >= skip:
+                yield left, np.array(drawn, dtype=np.int64)
 
     def known(self, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Returns bool[A,B]: which of B rows are no negatives for which of A rows."""
@@ -147,7 +134,7 @@ def pairs_of(
     counts = PairCounts(len(logged), *(len(part) for part in fates.values()))
     return Pairs(
         _partners({pair: logged[pair] for pair in fates["kept"]}),
-        _alike(catalogue, [*fates["kept"], *fates["clicks"]]),
+        _alike(catalogue, [*fates["kept"], *fates["clicks"]], constraints.style_groups),
         np.array(fates["kept"], dtype=np.int64).reshape(-1, 2),
         counts,
     )
@@ -199,14 +186,14 @@ def _partners(
     return partners
 
 
-def _alike(catalogue: Catalogue, pairs: Iterable[Pair]) -> tuple[frozenset[int], ...]:
+def _alike(catalogue: Catalogue, pairs: Iterable[Pair], style_groups: bool) -> tuple[frozenset[int], ...]:
     alike: list[set[int]] = [{row} for row in range(len(catalogue))]
     for one, other in pairs:
         alike[one].add(other)
         alike[other].add(one)
     groups: dict[str, list[int]] = {}
     for row, product in enumerate(catalogue.products):
-        if product.style_group:
+        if style_groups and product.style_group:
             groups.setdefault(product.style_group, []).append(row)
     for rows in groups.values():
         for row in rows:

@@ -2,11 +2,15 @@
 
 A product with several photographs gives two different ones. A product with a single one gives that
 one twice; the random variations (``towers.data.variations``) make a pair of it.
+
+Products of one batch are each other's negatives. Drawn at random, most are told apart by their colour
+alone, and nothing else would be learned; so look-alikes by colour are drawn together.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +19,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from evaluation.colour_histogram import colour_histograms
 from faults import InvalidInput
 from towers.data.variations import Variations, varied
+
+_NEAREST = 4
+"""Look-alikes are drawn from so many times as many: not the same ones each time."""
+_MOST_OFFERED = 4096
+"""Products among which look-alikes are sought, so that a step costs the same in a large shop."""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -32,7 +42,9 @@ class PairDrawing:
     seed: int
     """Of all choices."""
     several: float = 0.7
-    """Share of a batch that is drawn from the products with several photographs."""
+    """Share, of the products drawn at random, of those with several photographs."""
+    together: int = 4
+    """Products that are drawn together: one, and others of its colours. 1: all at random."""
     main: float = 0.5
     """Share of the pairs of such products that contain the main photograph, the first of the product."""
 
@@ -82,6 +94,7 @@ class Photographs:
         self.rows: tuple[tuple[int, ...], ...] = tuple(tuple(own.values()) for own in rows.values())
         """By product, the rows of its distinct photographs, the main one first."""
         self._looks = [frozenset(own) for own in rows.values()]
+        self._colours = colour_histograms(pixels[[own[0] for own in self.rows]])
         several = np.array([len(own) > 1 for own in self.rows])
         self._several, self._single = np.flatnonzero(several), np.flatnonzero(~several)
 
@@ -104,9 +117,31 @@ class Photographs:
         return torch.tensor([[not one.isdisjoint(other) for other in looks] for one in looks])
 
     def _products(self, drawing: PairDrawing, random: np.random.Generator) -> npt.NDArray[np.int64]:
-        """Draws products without repetition; where one kind is short, the other fills up."""
+        """Draws products without repetition: some at random, and with each its look-alikes."""
         size = min(drawing.products, len(self.rows))
-        wanted = round(drawing.several * size)
+        seeds = self._at_random(drawing.several, math.ceil(size / drawing.together), random)
+        drawn = dict.fromkeys(seeds.tolist())
+        for own in self._look_alikes(seeds, drawing.together, random).tolist():
+            new = [product for product in own if product not in drawn]
+            drawn.update(dict.fromkeys(new[: drawing.together - 1]))
+        if len(drawn) < size:
+            drawn.update(dict.fromkeys(random.permutation(len(self.rows)).tolist()))
+        return np.array(list(drawn)[:size], dtype=np.int64)
+
+    def _look_alikes(
+        self, seeds: npt.NDArray[np.int64], together: int, random: np.random.Generator
+    ) -> npt.NDArray[np.int64]:
+        """Returns int64[S,...]: of each seed, products of its colours in random order."""
+        if together == 1:
+            return np.zeros((len(seeds), 0), dtype=np.int64)
+        offered = random.permutation(len(self.rows))[:_MOST_OFFERED]
+        likeness = self._colours[seeds] @ self._colours[offered].T
+        nearest = np.argsort(-likeness, axis=1, kind="stable")[:, : _NEAREST * together]
+        return random.permuted(offered[nearest], axis=1)
+
+    def _at_random(self, share: float, size: int, random: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Draws products of both kinds; where one kind is short, the other fills up."""
+        wanted = round(share * size)
         several = max(min(wanted, len(self._several)), size - len(self._single))
         return np.concatenate(
             [

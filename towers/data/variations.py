@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -68,7 +69,8 @@ def _lit(pictures: Tensor, light: float, random: np.random.Generator) -> Tensor:
     contrast = np.exp(random.uniform(-light, light, (count, 1)))
     colour = np.exp(random.uniform(-light, light, (count, 1)) + random.uniform(-light, light, (count, 3)) / 2)
     middle = _WHITE / 2
-    around, gain = (
-        torch.from_numpy(part.astype(np.float32))[:, :, None, None] for part in (contrast, colour)
-    )
-    return ((pictures - middle) * around + middle) * gain
+    return ((pictures - middle) * _per_picture(contrast) + middle) * _per_picture(colour)
+
+
+def _per_picture(factors: npt.NDArray[np.float64]) -> Tensor:
+    return torch.from_numpy(factors.astype(np.float32))[:, :, None, None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from towers.encoders.colour_statistics import ColourStatistics
 from towers.encoders.encoded import Encoded
 from towers.encoders.picture_encoder import MeanOfViews, PictureEncoder
 
@@ -17,9 +18,10 @@ class ConvNet(PictureEncoder):
     Args:
         channels: width of each stage; every stage halves the picture's side.
         pool: float[B,V,width] and float[B,V] to float[B,width]; by default the mean.
+        colours: cells a channel of a colour histogram that joins the mean over places; 0 for none.
     """
 
-    def __init__(self, channels: tuple[int, ...], pool: nn.Module | None = None) -> None:
+    def __init__(self, channels: tuple[int, ...], pool: nn.Module | None = None, colours: int = 0) -> None:
         super().__init__()
         stages: list[nn.Module] = []
         for inputs, outputs in zip((3, *channels), channels, strict=False):
@@ -37,6 +39,7 @@ class ConvNet(PictureEncoder):
         self.stages = nn.Sequential(*stages)
         self.width = last
         self.pool = MeanOfViews() if pool is None else pool
+        self.colours = ColourStatistics(colours, last) if colours else None
 
     def encode(self, pixels: Tensor, has_image: Tensor) -> Encoded:
         """See ``PictureEncoder.encode``."""
@@ -46,11 +49,13 @@ class ConvNet(PictureEncoder):
         maps = self._maps((flat - _MEAN) / _DEVIATION, has_image.flatten())
         places = maps.flatten(2).transpose(1, 2)  # [B*V, places, width]
         there = has_image.to(places.dtype)
-        a_view = places.mean(dim=1).view(batch, views, self.width)
+        a_view = places.mean(dim=1)
+        if self.colours is not None:
+            a_view = a_view + self.colours(flat)
         return Encoded(
             places.reshape(batch, -1, self.width),
             there.repeat_interleave(places.shape[1], dim=1),
-            self.pool(a_view, there),
+            self.pool(a_view.view(batch, views, self.width), there),
         )
 
     def _maps(self, flat: Tensor, there: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from towers.encoders.checkpoint_folder import read_settings, read_weights, refusing
@@ -75,13 +75,12 @@ _CLIP_LAYER = {
 }
 
 
-def load_vision_transformer(folder: Path, size: int, pool: nn.Module | None = None) -> VisionTransformer:
+def load_vision_transformer(folder: Path, size: int) -> VisionTransformer:
     """Builds a vision transformer for pictures of ``size`` and fills it from the checkpoint in ``folder``.
 
     Args:
         folder: a local Hugging Face checkpoint.
         size: side of the pictures in pixels; a multiple of the checkpoint's patches.
-        pool: see ``VisionTransformer``.
 
     Raises:
         InvalidInput: the folder holds no such checkpoint, or its patches do not fit ``size``.
@@ -92,10 +91,8 @@ def load_vision_transformer(folder: Path, size: int, pool: nn.Module | None = No
         weights = read_weights(folder)
         state = _clip_state(weights, config) if kind == "clip_vision_model" else _vit_state(weights, config)
         state["places"] = resized_places(state["places"], config.grid)
-    encoder = VisionTransformer(config, pool)
-    with refusing(folder, "ViT or CLIP vision", "recipe.image.encoder", _FIX):
-        pooling = {name: value for name, value in encoder.state_dict().items() if name.startswith("pool.")}
-        encoder.load_state_dict({**pooling, **state})
+        encoder = VisionTransformer(config)
+        encoder.load_state_dict(state)
     return encoder
 
 

@@ -35,7 +35,7 @@ class FusionToken(Fusion):
         super().__init__(dim, text_width, image_width)
         self.heads = next(heads for heads in range(_MOST_HEADS, 0, -1) if dim % heads == 0)
         # A linear map of a learned constant is a learned constant: the token needs no query layer.
-        self.token = nn.Parameter(torch.zeros(self.heads, dim // self.heads))
+        self.token = nn.Parameter(torch.randn(self.heads, dim // self.heads))
         self.kinds = nn.Parameter(torch.zeros(2, dim))
         """Added to the keys: says which vector is the text's."""
         self.key, self.value, self.output = (nn.Linear(dim, dim) for _ in range(3))
@@ -44,9 +44,11 @@ class FusionToken(Fusion):
         self.norm = nn.LayerNorm(dim)
         for layer in (self.value, self.output):
             nn.init.eye_(layer.weight)
+        # The keys and not the token: from a token of zeros no key would learn.
+        for layer in (self.key, silent):
+            nn.init.zeros_(layer.weight)
+        for layer in (self.key, self.value, self.output, silent):
             nn.init.zeros_(layer.bias)
-        nn.init.zeros_(silent.weight)
-        nn.init.zeros_(silent.bias)
 
     def forward(
         self, text: Encoded, image: Encoded, text_vector: Tensor, image_vector: Tensor, present: Tensor

@@ -19,6 +19,7 @@ A picture here is one view of a product; absent ones never come in.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
@@ -55,7 +56,7 @@ class MaskedPatches:
         share: of a picture's cells, to be hidden; at least one is, and at least one is not.
     """
 
-    name = "masked patches"
+    name = "masked_patches"
 
     def __init__(self, kind: Kind = "contrastive", share: float = 0.5) -> None:
         self._kind: Kind = kind
@@ -74,9 +75,12 @@ class MaskedPatches:
 
 
 def add_heads(towers: Towers) -> None:
-    """Gives the towers the predictor, before the first step."""
-    width = towers.product.image_encoder.width
-    towers.heads[HEAD] = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+    """Adds the predictor that the term trains; none is added twice."""
+    if HEAD not in towers.heads:
+        width = towers.product.image_encoder.width
+        towers.heads[HEAD] = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
 
 
 class Guess(NamedTuple):
@@ -248,7 +252,7 @@ def side_of(places: int) -> int:
     Raises:
         InvalidInput: the places are no square grid, or a single one, of which nothing would be left.
     """
-    side = round(places**0.5)
+    side = math.isqrt(places)
     if side * side != places or side < 2:
         raise InvalidInput(
             "masked patches need a picture encoder with a square grid of 2 x 2 places or more",
@@ -270,4 +274,7 @@ def _candidates(guess: Guess) -> Tensor:
 
 
 def _cosines(guess: Guess) -> Tensor:
-    return F.normalize(guess.predicted, dim=1, eps=1e-6) @ F.normalize(guess.targets, dim=1, eps=1e-6).T
+    """float32[N*K,N*S], also where the encoders run in bfloat16."""
+    predicted, targets = (F.normalize(part, dim=1, eps=1e-6) for part in (guess.predicted, guess.targets))
+    with torch.autocast(predicted.device.type, enabled=False):
+        return predicted @ targets.T

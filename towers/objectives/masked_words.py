@@ -69,10 +69,17 @@ class MaskedWords:
         self._vocabulary = vocabulary_of(tokenizer)
 
     def __call__(self, towers: Towers, forward: Forward) -> Tensor:
-        """See ``Term``; it runs both text encoders once more, over what is left of the words."""
+        """See ``Term``; it runs both text encoders once more, over what is left of the words.
+
+        Of the queries it takes as many as there are products: a batch has several for each, and a second
+        pass over all of them would cost more than it teaches.
+        """
         batch, head = forward.batch, towers.heads[HEAD]
         assert isinstance(head, nn.ModuleDict)
-        asked = self._loss(towers.query.encoder, head["query"], batch.query_ids, batch.query_mask)
+        each = max(1, len(batch.query_ids) // len(batch.product_ids))
+        asked = self._loss(
+            towers.query.encoder, head["query"], batch.query_ids[::each], batch.query_mask[::each]
+        )
         sold = self._loss(towers.product.encoder, head["product"], batch.product_ids, batch.product_mask)
         return (asked + sold) / 2
 

@@ -4,7 +4,8 @@ System B enlarges the number of negatives by a memory bank ("MBNS" in a summary 
 age and warm-up are not published). Ours [DESIGN] is first in, first out: the vectors of a step go in
 without gradient, the oldest leave. It is used only after a warm-up, since vectors of a tower that still
 moves fast are no use a few steps later (CBNS, arXiv 2110.15154, warms up for that reason). A product
-that a query was clicked for is no negative, wherever it comes from: the bank keeps products' rows.
+that a query was clicked for is no negative, wherever it comes from: the bank keeps products' rows. What
+merely may be meant by a query (the batch's ``keyword_mask``) is a negative once it is in the bank.
 
 The bank is a module with buffers alone: as one of the towers' heads it lies in a training's progress, so
 that a resumed training finds the same negatives. It is no part of the exported towers.
@@ -92,8 +93,8 @@ class MemoryBank(nn.Module):
             known: bool[Q,size]: the vector's product is known to fit the query (see ``known_in_bank``).
 
         Returns:
-            float32[Q,size] cosines; -inf where the vector is no negative of that query. Columns
-            for the ``extra`` of a softmax whose own scores are cosines too.
+            float32[Q,size] cosines; -inf where the vector is no negative of that query: the
+            ``further`` columns of ``in_batch_softmax``.
         """
         # A copy: the step is stored before its gradient is taken.
         cosines = queries @ self.vectors.clone().T

@@ -27,6 +27,7 @@ from towers.data.material import Material
 from towers.objectives.softmax import in_batch_softmax
 from towers.recipe import Recipe
 from towers.stage_recipes import PicturesStageRecipe
+from towers.training.distributed import block, gather
 from towers.training.loop import ParameterGroup, Stage
 
 _EMBEDDED_AT_ONCE = 64
@@ -113,11 +114,13 @@ def _query_vectors(towers: Towers, examples: Examples) -> Tensor:
         for start in range(0, len(order), _EMBEDDED_AT_ONCE):
             part = order[start : start + _EMBEDDED_AT_ONCE]
             ids, mask = pad_batch([examples.query_tokens[query] for query in part])
-            vectors.append(towers.query(torch.from_numpy(ids), torch.from_numpy(mask)))
+            inputs = (torch.from_numpy(ids).to(towers.device), torch.from_numpy(mask).to(towers.device))
+            vectors.append(towers.query(*inputs).cpu())
     return torch.cat(vectors)[torch.from_numpy(np.argsort(order))]
 
 
 def _loss(towers: Towers, batch: PictureBatch, scale: float, bfloat16: bool) -> Tensor:
+    own = block(len(batch.pixels))  # of several processes each encodes its part, and compares all
     with torch.autocast(batch.target.device.type, dtype=torch.bfloat16, enabled=bfloat16):
-        images = towers.product.pictures_alone(batch.pixels, batch.has_image)
-    return in_batch_softmax(batch.queries, images, batch.target, batch.known, scale)
+        images = towers.product.pictures_alone(batch.pixels[own], batch.has_image[own])
+    return in_batch_softmax(batch.queries, gather(images), batch.target, batch.known, scale)

@@ -7,7 +7,7 @@ what further tasks the recipe adds. Without the fused term it is the alignment t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +19,10 @@ from towers.data.material import Material
 from towers.objectives.softmax import in_batch_softmax, modality_terms
 from towers.objectives.term import Forward
 from towers.recipe import Recipe
-from towers.stage_kinds.retrieval_terms import Memory, WeightedTerm, memory_of, terms_of
+from towers.stage_kinds.retrieval_terms import Memory, memory_of, terms_of
 from towers.stage_recipes import RetrievalStageRecipe
-from towers.towers import FusedTower
+from towers.towers import FusedTower, ProductViews
+from towers.training.distributed import gather, shard
 from towers.training.loop import ParameterGroup, Stage
 
 
@@ -41,16 +42,19 @@ def retrieval_stage(
         return material.examples.batches(drawing, skip)
 
     def loss(towers: Towers, batch: Batch) -> dict[str, Tensor]:
-        return _loss(forward(towers, batch, recipe.bfloat16), towers, stage, terms, memory)
+        # Of several processes each encodes its block, and what compares products sees them all.
+        own = forward(towers, shard(batch), recipe.bfloat16)
+        whole = gathered(own, batch)
+        return _in_batch(whole, stage, memory) | {
+            term.name: weight * term(towers, own) for weight, term in terms
+        }
 
     return Stage(
         name=stage.name or stage.kind,
         steps=stage.steps,
         groups=_groups(stage, towers),
         batches=batches,
-        loss=lambda towers, batch: _loss(
-            forward(towers, batch, recipe.bfloat16), towers, stage, terms, memory
-        ),
+        loss=loss,
         warmup=stage.warmup,
         weight_decay=stage.weight_decay,
     )
@@ -108,13 +112,13 @@ def forward(towers: Towers, batch: Batch, bfloat16: bool) -> Forward:
     return Forward(batch, queries, query, products, encoding)
 
 
-def _loss(
-    found: Forward,
-    towers: Towers,
-    stage: RetrievalStageRecipe,
-    terms: Sequence[WeightedTerm],
-    memory: Memory | None,
-) -> dict[str, Tensor]:
+def gathered(own: Forward, batch: Batch) -> Forward:
+    """Joins the vectors of all processes to those of the whole batch; tokens and places stay this one's."""
+    products = ProductViews(*(gather(view) for view in own.products))
+    return own._replace(batch=batch, queries=gather(own.queries), products=products)
+
+
+def _in_batch(found: Forward, stage: RetrievalStageRecipe, memory: Memory | None) -> dict[str, Tensor]:
     batch = found.batch
     losses: dict[str, Tensor] = {}
     if stage.fused_weight:
@@ -140,4 +144,4 @@ def _loss(
             stage.margin,
         )
         losses |= {"text": stage.modality_weight * text, "image": stage.modality_weight * image}
-    return losses | {term.name: weight * term(towers, found) for weight, term in terms}
+    return losses

@@ -56,7 +56,8 @@ def stage_curves(curves: Curves, most: int = _LARGEST_CURVE) -> list[StageCurve]
         steps = max(map(len, terms.values()), default=0)
         every = max(1, math.ceil(steps / most))
         total = [math.fsum(values) for values in zip(*terms.values(), strict=True)]
-        thin = {term: list(_thinned(values, first, every)) for term, values in terms.items()}
+        # By name: a training that was interrupted has its terms from a file, in the file's order.
+        thin = {term: list(_thinned(terms[term], first, every)) for term in sorted(terms)}
         found.append(StageCurve(name, first, steps, every, thin, list(_thinned(total, first, every))))
         first += steps
     return found

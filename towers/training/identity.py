@@ -21,6 +21,7 @@ from catalog.schema import Click
 from towers.build import Towers
 from towers.data.examples import Examples
 from towers.recipe import Recipe
+from towers.training.distributed import processes
 from towers.training.loop import Stage
 
 Identity = Mapping[str, str]
@@ -74,8 +75,9 @@ def differences(then: Identity, now: Identity) -> str:
 
 
 def machine() -> str:
-    """Names what decides how sums are rounded: the processor's instructions and torch's threads."""
-    return f"{torch.backends.cpu.get_cpu_capability()} with {torch.get_num_threads()} threads"
+    """Names what decides how sums are rounded: the processor's instructions, torch's threads, processes."""
+    each = f"{torch.backends.cpu.get_cpu_capability()} with {torch.get_num_threads()} threads"
+    return each if processes() == 1 else f"{each} in each of {processes()} processes"
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

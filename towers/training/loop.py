@@ -19,6 +19,13 @@ from torch import Tensor, nn
 
 from faults import InternalError
 from towers.build import Towers
+from towers.training.distributed import (
+    average_gradients,
+    average_statistics,
+    mean_values,
+    own_luck,
+    placed,
+)
 from towers.training.state import StageLosses, TrainingState, capture, restore
 
 BatchT = TypeVar("BatchT")
@@ -106,6 +113,7 @@ def run_stages(
         InternalError: a loss is no finite number, or a stage's batches end too early.
     """
     towers.train(True)
+    seed = torch.initial_seed()
     of = sum(stage.steps for stage in stages)
     losses = [StageLosses()] if start is None else list(start.losses)
     number = 0 if start is None else start.steps
@@ -113,12 +121,13 @@ def run_stages(
         stage = stages[place]
         if place == len(losses):
             losses.append(StageLosses())
-        with _deterministic(), _only_these_learn(stage, towers) as learning:
+        with _deterministic(towers.device), _only_these_learn(stage, towers) as learning:
             optimizer = _optimizer(stage)
             if start is not None and start.stage == place:
                 restore(start, towers, optimizer)
             take = partial(capture, towers, optimizer, losses)
-            for terms in _steps(stage, towers, optimizer, learning, len(losses[place].total)):
+            done = len(losses[place].total)
+            for terms in _steps(stage, towers, optimizer, learning, done, (seed, place)):
                 number += 1
                 step = Step(number, of, stage.name, terms)
                 if not math.isfinite(step.loss):
@@ -139,22 +148,26 @@ def _steps(
     optimizer: torch.optim.Optimizer,
     learning: list[nn.Parameter],
     done: int,
+    luck: tuple[int, ...],
 ) -> Iterator[dict[str, float]]:
-    """Does the steps after the first ``done`` and yields each one's terms."""
+    """Does the steps after the first ``done`` and yields each one's terms; for ``luck`` see ``own_luck``."""
     batches = stage.batches(done)
     for step in range(done, stage.steps):
-        batch = next(batches, None)
+        batch = placed(next(batches, None), towers.device)
         if batch is None:
             raise InternalError(f"the batches of the {stage.name} stage end after {step} of {stage.steps}")
+        own_luck(towers.device, *luck, step)
         share = rate_at(step, stage.steps, stage.warmup)
         for own, group in zip(optimizer.param_groups, stage.groups, strict=True):
             own["lr"] = group.learning_rate * share
         terms = stage.loss(towers, batch)
         optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
+        average_gradients(learning)
         nn.utils.clip_grad_norm_(learning, _LONGEST_GRADIENT)
         optimizer.step()
-        yield {name: value.item() for name, value in terms.items()}
+        average_statistics(towers.modules())
+        yield mean_values(terms)
 
 
 def rate_at(step: int, steps: int, warmup: float) -> float:
@@ -190,8 +203,8 @@ def _only_these_learn(stage: Stage[Any], towers: Towers) -> Iterator[list[nn.Par
 
 
 @contextlib.contextmanager
-def _deterministic() -> Iterator[None]:
-    """Lets torch use nothing whose sums depend on which thread comes first.
+def _deterministic(device: torch.device) -> Iterator[None]:
+    """Lets torch use nothing whose sums depend on which thread comes first; on a GPU it may, and says so.
 
     Without it the gradient of an indexing that repeats rows is added up atomically by all threads,
     and on a busy machine the same training ends in other bits.
@@ -199,7 +212,7 @@ def _deterministic() -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled()
     settings: Any = torch.utils.deterministic  # untyped
     filling = settings.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     settings.fill_uninitialized_memory = False  # a help to find mistakes, and slow
     try:
         yield

@@ -54,11 +54,13 @@ class ProgressFolder:
     ) -> None:
         self.say = say
         self.known: Identity = known or {}
+        self.kept: int | None = None
+        """Step of the state that is on disk; None where there is none of this training."""
         self._folder = folder
         self._every_s, self._every_steps, self._fresh, self._clock = every_s, every_steps, fresh, clock
         self._steps, self._due_at = 0, 0.0
         self._identity: Identity = {}
-        self._warned = False
+        self._warned = self._stopping = False
 
     def begin(self, identity: Identity) -> TrainingState | None:
         """Starts keeping a training, and returns where an earlier run of the same one stood.
@@ -85,24 +87,41 @@ class ProgressFolder:
             return None
         if machine_then != machine():
             self.say(f"begun with {machine_then}, goes on with {machine()}: sums may round differently")
+        self.kept = state.steps
         return state
 
     def keep(self, capture: Callable[[], TrainingState]) -> None:
-        """Writes the state if it is time. The first failure is said; none stops the training."""
+        """Writes the state if it is time. The first failure is said; none stops the training.
+
+        Raises:
+            KeyboardInterrupt: ``stop`` was called; the state is written.
+        """
         self._steps += 1
+        if self._stopping:
+            self._write(capture)
+            raise KeyboardInterrupt
         began = self._clock()
         if self._steps % self._every_steps if self._every_steps else began < self._due_at:
             return
+        self._write(capture)
+        ended = self._clock()
+        self._due_at = ended + max(self._every_s, (ended - began) / _LARGEST_SHARE)
+
+    def stop(self) -> None:
+        """Lets the training end after the step under way, which is kept; safe in a signal handler."""
+        self._stopping = True
+
+    def _write(self, capture: Callable[[], TrainingState]) -> None:
         try:
             make_folder(self._folder)
-            content = _encode(capture(), self._identity)
+            state = capture()
+            content = _encode(state, self._identity)
             write_atomically(self._folder / _FILE, lambda stream: stream.write(content))
+            self.kept = state.steps
         except (OSError, StorageFailed) as error:
             if not self._warned:
                 self.say(f"progress cannot be kept, training goes on without: {error}")
             self._warned = True
-        ended = self._clock()
-        self._due_at = ended + max(self._every_s, (ended - began) / _LARGEST_SHARE)
 
     def remove(self) -> None:
         """Deletes what was kept, for the towers are on disk; what cannot be deleted stays."""

@@ -83,6 +83,7 @@ def capture(towers: Towers, optimizer: torch.optim.Optimizer, losses: Sequence[S
             f"{_TERMS}{stage}.{name}": torch.tensor(values, dtype=torch.float64)
             for name, values in part.terms.items()
         }
+    tensors = {name: value.cpu() for name, value in tensors.items()}  # the same ones, if they are there
     return TrainingState({**tensors, _RANDOM: torch.get_rng_state()})
 
 

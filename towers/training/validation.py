@@ -6,7 +6,7 @@ that they have not seen. A set-aside pair is no negative either, for ``Examples.
 (Keywords are mined before, from the whole log.) Judgements of an evaluation are never looked at.
 
 Measuring leaves no trace in the training: no draw from torch's generator, no BatchNorm that moves, no
-module in another mode than before. Its values are kept with the progress.
+module in another mode than before.
 """
 
 from __future__ import annotations
@@ -25,16 +25,11 @@ from catalog.tokenizer import pad_batch
 from faults import InvalidInput
 from towers.build import Towers
 from towers.data.examples import Examples
-from towers.training.curves import Point
-from towers.training.state import TrainingState
 
 _DEPTH = 10
 _EMBEDDED_AT_ONCE = 64
 _STREAM = 0x7A1D
 """Keeps the choice of pairs apart from everything else that is drawn from a recipe's seed."""
-_METRICS = "metrics."
-
-Metrics = Mapping[str, Sequence[Point]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class Validation:
     """What is measured along the way, and how often."""
 
     every: int = 0
-    """Steps from one measuring to the next, and after the last step; 0: never."""
+    """Steps from one measuring to the next; 0: only after the last step, when it is done in any case."""
     set_aside: int = 0
     """Clicked pairs that are kept from the training, to be measured; 0: pairs that it learns, too."""
     learned: int = 200
@@ -131,62 +126,6 @@ def measure(towers: Towers, examples: Examples, pairs: Pairs) -> dict[str, float
     }
 
 
-class Measuring:
-    """Stands between the training's loop and the progress: measures when it is time.
-
-    Args:
-        towers: those that train.
-        examples: they train on.
-        pairs: to be found again.
-        validation: how often, and who hears of it.
-        last: the training's last step.
-        start: where an earlier run of the same training stood.
-    """
-
-    def __init__(
-        self,
-        towers: Towers,
-        examples: Examples,
-        pairs: Pairs,
-        validation: Validation,
-        last: int,
-        start: TrainingState | None,
-    ) -> None:
-        self._towers, self._examples, self._pairs = towers, examples, pairs
-        self._validation, self._last = validation, last
-        self._step = 0 if start is None else start.steps
-        self.points: dict[str, list[Point]] = {} if start is None else metrics_of(start)
-
-    def after_step(self) -> None:
-        """To be called after every step, before its state is kept."""
-        self._step += 1
-        if self._step % self._validation.every and self._step != self._last:
-            return
-        values = measure(self._towers, self._examples, self._pairs)
-        for name, value in values.items():
-            self.points.setdefault(name, []).append(Point(self._step, value))
-        self._validation.say(self._step, values)
-
-    def with_points(self, state: TrainingState) -> TrainingState:
-        """Returns the state with all that was measured so far."""
-        measured = {
-            f"{_METRICS}{name}": torch.tensor(
-                [(point.step, point.value) for point in points], dtype=torch.float64
-            )
-            for name, points in self.points.items()
-        }
-        return TrainingState({**state.tensors, **measured})
-
-
-def metrics_of(state: TrainingState) -> dict[str, list[Point]]:
-    """Returns what was measured until ``state``."""
-    return {
-        name.removeprefix(_METRICS): [Point(int(step), value) for step, value in tensor.tolist()]
-        for name, tensor in state.tensors.items()
-        if name.startswith(_METRICS)
-    }
-
-
 @contextlib.contextmanager
 def _untouched(towers: Towers) -> Iterator[None]:
     """Puts the towers into evaluation mode, and every module and torch's generator back afterwards."""
@@ -194,7 +133,7 @@ def _untouched(towers: Towers) -> Iterator[None]:
     before = [module.training for module in modules]
     towers.train(False)
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
             yield
     finally:
         for module, mode in zip(modules, before, strict=True):
@@ -208,7 +147,7 @@ def _query_vectors(towers: Towers, examples: Examples, queries: npt.NDArray[np.i
 
     def embed(part: Sequence[int]) -> Tensor:
         ids, mask = pad_batch([tokens[query] for query in part])
-        return towers.query(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
+        return towers.query.encode(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))[0]
 
     return _in_parts(queries.tolist(), tokens, embed)
 
@@ -221,8 +160,7 @@ def _product_vectors(towers: Towers, examples: Examples, rows: npt.NDArray[np.in
     def embed(part: Sequence[int]) -> Tensor:
         ids, mask = pad_batch([tokens[row] for row in part])
         arrays = (ids, mask, pictures.pixels[part], examples.has_text[part, None], pictures.has_image[part])
-        fused, _ = towers.product(*(torch.from_numpy(array).to(device) for array in arrays))
-        return fused
+        return towers.product.views(*(torch.from_numpy(array).to(device) for array in arrays)).fused
 
     return _in_parts(rows.tolist(), tokens, embed)
 
