@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from catalog.keyword_table import KeywordTable
@@ -30,6 +30,7 @@ from faults import InvalidInput, Mismatch, NotFound, StorageFailed
 from towers.build import Sizes, Towers, rebuild_towers, sizes_of
 from towers.encoders.text_encoder import TextEncoderConfig
 from towers.recipe import Recipe
+from towers.tensor_files import tensor_bytes
 
 FORMAT = 2
 
@@ -108,10 +109,9 @@ def save_checkpoint(
 
 def _write(checkpoint: Checkpoint, folder: Path) -> None:
     towers, recipe = checkpoint.towers, checkpoint.recipe
-    weights = {f"query.{name}": value.contiguous() for name, value in towers.query.state_dict().items()}
-    weights |= {f"product.{name}": value.contiguous() for name, value in towers.product.state_dict().items()}
-    # Not save_file: on a full disk it raises an error of its own, without the errno.
-    (folder / "towers.safetensors").write_bytes(save(weights))
+    weights = {f"query.{name}": value for name, value in towers.query.state_dict().items()}
+    weights |= {f"product.{name}": value for name, value in towers.product.state_dict().items()}
+    (folder / "towers.safetensors").write_bytes(tensor_bytes(weights))
     (folder / "tokenizer.json").write_bytes(towers.tokenizer.to_bytes())
     if checkpoint.keywords is not None:
         (folder / "keywords.json").write_bytes(checkpoint.keywords.to_json())

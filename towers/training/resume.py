@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from catalog.atomic import make_folder, write_atomically
 from faults import InvalidInput, StorageFailed
+from towers.tensor_files import tensor_bytes
 from towers.training.identity import Identity, differences, machine
 from towers.training.state import TrainingState
 
@@ -138,9 +138,9 @@ class ProgressFolder:
 
 
 def _encode(state: TrainingState, identity: Identity) -> bytes:
-    tensors = {name: value.contiguous() for name, value in state.tensors.items()}
+    tensors = state.tensors
     header = json.dumps({"identity": dict(identity), "machine": machine()})
-    return save(tensors, {"header": header, "crc32": str(_checksum(tensors, header))})
+    return tensor_bytes(tensors, {"header": header, "crc32": str(_checksum(tensors, header))})
 
 
 def _read(path: Path) -> tuple[TrainingState, Identity, str]:
