@@ -12,13 +12,13 @@ from torch import nn
 
 from catalog.tokenizer import Tokenizer, train_tokenizer
 from faults import InvalidInput
-from towers.encoders.convnet import ConvNet
-from towers.encoders.picture_encoder import MeanOfViews, PictureEncoder
-from towers.encoders.picture_sets import DeepSets
+from towers.encoders.picture_encoder import PictureEncoder
+from towers.encoders.picture_kinds import build_picture_encoder, sizes_of_pictures
 from towers.encoders.pretrained import load_text_encoder, load_tokenizer, minilm_folder
 from towers.encoders.text_encoder import TextEncoder, TextEncoderConfig
+from towers.encoders.vision_transformer import VisionTransformerConfig
 from towers.fusion.kinds import FUSIONS
-from towers.recipe import ImageRecipe, QueryRecipe, Recipe, TextRecipe
+from towers.recipe import QueryRecipe, Recipe, TextRecipe
 from towers.towers import FusedTower, ProductTower, QueryTower, SingleStreamTower
 
 
@@ -58,11 +58,14 @@ class Sizes:
 
     query: TextEncoderConfig
     product: TextEncoderConfig
+    pictures: VisionTransformerConfig | None = None
+    """None where the recipe says it all."""
 
 
 def sizes_of(towers: Towers) -> Sizes:
     """Returns the sizes of a pair's encoders."""
-    return Sizes(towers.query.encoder.config, towers.product.encoder.config)
+    query, product = towers.query, towers.product
+    return Sizes(query.encoder.config, product.encoder.config, sizes_of_pictures(product.image_encoder))
 
 
 def build_towers(recipe: Recipe, texts: Iterable[str]) -> Towers:
@@ -83,18 +86,21 @@ def build_towers(recipe: Recipe, texts: Iterable[str]) -> Towers:
         folder = minilm_folder() if recipe.text.initialise == "minilm" else Path(recipe.text.initialise)
         tokenizer = load_tokenizer(folder)
         product = _pretrained(recipe, folder)
-    return assemble(recipe, tokenizer, product, _query_encoder(recipe, product))
+    query = _query_encoder(recipe, product)
+    return assemble(recipe, tokenizer, product, query, build_picture_encoder(recipe.image))
 
 
 def rebuild_towers(recipe: Recipe, tokenizer: Tokenizer, sizes: Sizes) -> Towers:
     """Builds empty towers of known sizes, to be filled from a checkpoint."""
     product = TextEncoder(sizes.product)
     query = product if recipe.text.shared else TextEncoder(sizes.query)
-    return assemble(recipe, tokenizer, product, query)
+    return assemble(recipe, tokenizer, product, query, build_picture_encoder(recipe.image, sizes.pictures))
 
 
-def assemble(recipe: Recipe, tokenizer: Tokenizer, product: TextEncoder, query: TextEncoder) -> Towers:
-    """Puts towers together around two text encoders, which may be one and the same."""
+def assemble(
+    recipe: Recipe, tokenizer: Tokenizer, product: TextEncoder, query: TextEncoder, pictures: PictureEncoder
+) -> Towers:
+    """Puts towers together around two text encoders, which may be one and the same, and pictures'."""
     for encoder, name in ((product, "max_product_tokens"), (query, "max_query_tokens")):
         longest = getattr(recipe, name)
         if longest > encoder.config.positions:
@@ -104,19 +110,12 @@ def assemble(recipe: Recipe, tokenizer: Tokenizer, product: TextEncoder, query: 
                 value=longest,
                 fix=f"Use at most {encoder.config.positions}.",
             )
-    pictures = build_picture_encoder(recipe.image)
     if recipe.fusion.kind == "single_stream":
         single = SingleStreamTower(product, pictures, recipe.dim)
         project = single.project if recipe.text.shared else None
         return Towers(QueryTower(query, recipe.dim, project), single, tokenizer)
     fusion = FUSIONS[recipe.fusion.kind](recipe.dim, product.config.width, pictures.width)
     return Towers(QueryTower(query, recipe.dim), FusedTower(product, pictures, fusion), tokenizer)
-
-
-def build_picture_encoder(image: ImageRecipe) -> PictureEncoder:
-    """Builds a picture encoder."""
-    pool = DeepSets(image.channels[-1]) if image.pooling == "deep_sets" else MeanOfViews()
-    return ConvNet(image.channels, pool, image.colours)
 
 
 def _query_encoder(recipe: Recipe, product: TextEncoder) -> TextEncoder:

@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -29,6 +30,7 @@ from catalog.tokenizer import Tokenizer
 from faults import InvalidInput, Mismatch, NotFound, StorageFailed
 from towers.build import Sizes, Towers, rebuild_towers, sizes_of
 from towers.encoders.text_encoder import TextEncoderConfig
+from towers.encoders.vision_transformer import VisionTransformerConfig
 from towers.recipe import Recipe
 from towers.tensor_files import tensor_bytes
 
@@ -170,7 +172,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         recipe = Recipe.model_validate(description["recipe"])
         tokenizer = Tokenizer.from_file(folder / "tokenizer.json")
         _check(description, recipe, tokenizer)
-        sizes = Sizes(**{name: TextEncoderConfig(**value) for name, value in description["sizes"].items()})
+        sizes = _sizes(description["sizes"])
         towers = rebuild_towers(recipe, tokenizer, sizes)
         _fill(towers, load_file(folder / "towers.safetensors"))
         path = folder / "keywords.json"
@@ -183,6 +185,15 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         ) from error
     towers.train(False)
     return Checkpoint(towers, recipe, provenance, keywords)
+
+
+def _sizes(values: dict[str, Any]) -> Sizes:
+    pictures = values["pictures"]
+    return Sizes(
+        TextEncoderConfig(**values["query"]),
+        TextEncoderConfig(**values["product"]),
+        None if pictures is None else VisionTransformerConfig(**pictures),
+    )
 
 
 def _fill(towers: Towers, weights: dict[str, Tensor]) -> None:

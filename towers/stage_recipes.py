@@ -1,7 +1,7 @@
 """The stages that a recipe may name, in ``[[stages]]``: what each lets one choose.
 
 A stage kind is a class here, a builder in ``towers/stage_kinds`` and a line in
-``towers.training.train``.
+``towers.stage_kinds.kinds``.
 """
 
 from __future__ import annotations

@@ -8,12 +8,13 @@ belong to both towers of a release.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from faults import InvalidInput
-from towers.build import Sizes, Towers, rebuild_towers, sizes_of
+from towers.build import Towers, rebuild_towers, sizes_of
 from towers.checkpoint import Checkpoint
 from towers.encoders.text_encoder import TextEncoderConfig
 from towers.recipe import QueryRecipe, Recipe
@@ -70,8 +71,8 @@ def student_towers(recipe: Recipe, teacher: Checkpoint) -> Towers:
         feedforward=4 * query.width,
         positions=recipe.max_query_tokens,
     )
-    of_teacher = sizes_of(teacher.towers)
-    towers = rebuild_towers(recipe, teacher.towers.tokenizer, Sizes(sizes, of_teacher.product))
+    both = replace(sizes_of(teacher.towers), query=sizes)
+    towers = rebuild_towers(recipe, teacher.towers.tokenizer, both)
     towers.product.load_state_dict(teacher.towers.product.state_dict())
     with torch.no_grad():
         towers.query.encoder.tokens.weight.copy_(principal_components(words, query.width))

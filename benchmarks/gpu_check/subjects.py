@@ -15,9 +15,9 @@ from torch import Tensor
 
 from catalog.tokenizer import train_tokenizer
 from faults import NotFound
-from towers.build import Towers, assemble, build_towers
+from towers.build import Sizes, Towers, build_towers, rebuild_towers
 from towers.checkpoint import Checkpoint, Provenance, load_checkpoint
-from towers.encoders.text_encoder import TextEncoder, TextEncoderConfig
+from towers.encoders.text_encoder import TextEncoderConfig
 from towers.recipe import Recipe, load_recipe
 
 RECIPES = ("sample", "catalogue")
@@ -122,7 +122,7 @@ def fresh_towers(recipe: Recipe) -> tuple[Towers, str]:
 
 def _of_size(recipe: Recipe, sizes: TextEncoderConfig) -> Towers:
     tokenizer = train_tokenizer(TEXTS, min(sizes.vocabulary, 1000))
-    return assemble(recipe, tokenizer, TextEncoder(sizes), TextEncoder(sizes))
+    return rebuild_towers(recipe, tokenizer, Sizes(sizes, sizes))
 
 
 def describe(subject: Subject) -> Mapping[str, object]:

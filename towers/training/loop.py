@@ -2,7 +2,7 @@
 
 A training is a sequence of stages over the same towers. To add one, write a function that
 returns a ``Stage`` (``towers.stage_kinds.retrieval`` is the pattern) and name it in
-``towers.training.train``; the loop, the schedule and resuming are done here.
+``towers.stage_kinds.kinds``; the loop, the schedule and resuming are done here.
 """
 
 from __future__ import annotations
