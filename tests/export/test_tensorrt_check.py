@@ -4,12 +4,23 @@ from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+import onnx
 import pytest
 
 from export.tensorrt.builder import BuildResult
 from faults import InvalidInput
+from releases.export_record import OptimisationProfile
 from scripts import tensorrt_check
-from scripts.tensorrt_check import TOOL_VARIABLE, drawn_texts, environment, find_tool, main, report
+from scripts.tensorrt_check import (
+    TOOL_VARIABLE,
+    drawn_texts,
+    environment,
+    find_tool,
+    main,
+    network_of,
+    report,
+)
 
 SETUP = 'mkdir -p "$1/bin" && touch "$1/bin/python" && echo made >> "$(dirname "$0")/../log"\n'
 
@@ -88,3 +99,25 @@ def test_drawn_texts_are_the_same_at_every_call_and_within_their_bounds():
     assert texts == drawn_texts(2, 6)
     assert sum(texts.values()) == 500
     assert drawn_texts(8, 60) != texts
+
+
+def graph_file(path: Path, weights: np.ndarray, operator: str = "MatMul") -> Path:
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [8, 8]) for name in "xy"]
+    constant = onnx.numpy_helper.from_array(weights.astype(np.float32), "w")
+    node = onnx.helper.make_node(operator, ["x", "w"], ["y"])
+    graph = onnx.helper.make_graph([node], "graph", values[:1], values[1:], [constant])
+    onnx.save(onnx.helper.make_model(graph), path)
+    return path
+
+
+def test_a_network_is_its_nodes_and_shapes_whatever_its_weights_are(tmp_path):
+    profile = OptimisationProfile(batch=(1, 4, 8), length=(8, 8, 16))
+    first = network_of(graph_file(tmp_path / "a.onnx", np.ones((8, 8))), (profile,))
+    assert network_of(graph_file(tmp_path / "b.onnx", np.zeros((8, 8))), (profile,)) == first
+    others = [
+        network_of(graph_file(tmp_path / "c.onnx", np.ones((8, 8)), "Add"), (profile,)),
+        network_of(graph_file(tmp_path / "d.onnx", np.ones((8, 16))), (profile,)),
+        network_of(tmp_path / "a.onnx", ()),
+    ]
+    assert first not in others
+    assert len(set(others)) == 3
