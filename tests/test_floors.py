@@ -36,7 +36,10 @@ MAY_IMPORT = {
 }
 """By package: what of ours it may import, a whole package or a part of one."""
 
-HEAVY = {"matplotlib", "onnx", "onnxruntime", "onnxscript", "onnxslim", "safetensors", "tensorboardX", "torch"}
+HEAVY = {"matplotlib", "onnx", "onnxruntime", "onnxscript", "onnxslim", "safetensors"} | {
+    "tensorboardX",
+    "torch",
+}
 MAY_BE_HEAVY = {"towers", "export", "benchmarks"}
 """A serving image installs without these."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from faults import InvalidInput
 from towers.build import Towers
@@ -19,6 +19,7 @@ from towers.data.material import Material
 from towers.objectives.softmax import in_batch_softmax, modality_terms
 from towers.objectives.term import Forward
 from towers.recipe import Recipe
+from towers.stage_kinds.rates import free_weights
 from towers.stage_kinds.retrieval_terms import Memory, memory_of, terms_of
 from towers.stage_recipes import RetrievalStageRecipe
 from towers.towers import FusedTower, ProductViews
@@ -86,20 +87,7 @@ def _groups(stage: RetrievalStageRecipe, towers: Towers) -> tuple[ParameterGroup
                 fix='Choose another fusion.kind, or learns = "all".',
             )
         return (ParameterGroup(tuple(product.fusion.parameters()), stage.learning_rate),)
-    text = _ids(towers.query.encoder, product.encoder)
-    image = _ids(product.image_encoder)
-    free = [parameter for parameter in towers.parameters() if parameter.requires_grad]
-    rest = [parameter for parameter in free if id(parameter) not in text | image]
-    groups = (
-        ([p for p in free if id(p) in text], stage.text_learning_rate or stage.learning_rate),
-        ([p for p in free if id(p) in image], stage.image_learning_rate or stage.learning_rate),
-        (rest, stage.learning_rate),
-    )
-    return tuple(ParameterGroup(tuple(parameters), rate) for parameters, rate in groups if parameters)
-
-
-def _ids(*modules: nn.Module) -> set[int]:
-    return {id(parameter) for module in modules for parameter in module.parameters()}
+    return free_weights(towers, stage)
 
 
 def forward(towers: Towers, batch: Batch, bfloat16: bool) -> Forward:

@@ -19,7 +19,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from catalog.tokenizer import pad_batch
 from faults import CatalogueError
@@ -30,9 +30,10 @@ from towers.data.pairs import Pairs, pairs_of
 from towers.objectives.same_style import locality_consistency, pair_hinge, symmetric_softmax
 from towers.objectives.softmax import in_batch_softmax
 from towers.recipe import Recipe
+from towers.stage_kinds.rates import free_weights
 from towers.stage_recipes import SameStyleStageRecipe
 from towers.towers import ProductViews
-from towers.training.loop import ParameterGroup, Stage
+from towers.training.loop import Stage
 
 _DRAWS = 2
 """Keeps this stage's draws apart from those of a retrieval stage of the same seed."""
@@ -86,30 +87,12 @@ def same_style_stage(
     return Stage(
         name=stage.name or stage.kind,
         steps=stage.steps,
-        groups=_groups(stage, towers),
+        groups=free_weights(towers, stage),
         batches=partial(_batches, stage, recipe.seed, pairs, material.examples),
         loss=partial(_loss, stage, recipe.bfloat16),
         warmup=stage.warmup,
         weight_decay=stage.weight_decay,
     )
-
-
-def _groups(stage: SameStyleStageRecipe, towers: Towers) -> tuple[ParameterGroup, ...]:
-    text = _ids(towers.query.encoder, towers.product.encoder)
-    image = _ids(towers.product.image_encoder)
-    modules = (towers.query, towers.product)
-    every = {id(parameter): parameter for module in modules for parameter in module.parameters()}
-    free = [parameter for parameter in every.values() if parameter.requires_grad]
-    groups = (
-        ([p for p in free if id(p) in text], stage.text_learning_rate or stage.learning_rate),
-        ([p for p in free if id(p) in image], stage.image_learning_rate or stage.learning_rate),
-        ([p for p in free if id(p) not in text | image], stage.learning_rate),
-    )
-    return tuple(ParameterGroup(tuple(parameters), rate) for parameters, rate in groups if parameters)
-
-
-def _ids(*modules: nn.Module) -> set[int]:
-    return {id(parameter) for module in modules for parameter in module.parameters()}
 
 
 def _batches(

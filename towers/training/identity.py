@@ -52,13 +52,13 @@ def training_identity(
     return {
         **{f"recipe.{name}": value for name, value in _flat(recipe.model_dump(mode="json"))},
         **known,
-        "clicks": _digest([asdict(click) for click in clicks]),
+        "clicks": digest([asdict(click) for click in clicks]),
         "stages": ", ".join(f"{stage.name} {stage.steps}" for stage in stages),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
         "Vitrine's towers package": _code(),
         "pictures": _digest_of_arrays([examples.pictures.pixels, examples.pictures.has_image]),
-        "tokens": _digest([examples.query_tokens, examples.product_tokens]),
+        "tokens": digest([examples.query_tokens, examples.product_tokens]),
         "first weights": _digest_of_arrays(weights),
     }
 
@@ -90,7 +90,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield f"{prefix}{name}", str(value)
 
 
-def _digest(value: object) -> str:
+def digest(value: object) -> str:
+    """Returns a SHA-256 (hex) of what JSON can say."""
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import torch
 
@@ -25,7 +25,7 @@ from towers.stage_kinds.kinds import stages_of, steps_of
 from towers.student import fingerprint, student_towers
 from towers.training.curves import Curves, Point
 from towers.training.distributed import require_equal, share, share_weights, synchronise
-from towers.training.identity import training_identity
+from towers.training.identity import digest, training_identity
 from towers.training.loop import Step, run_stages
 from towers.training.measuring import Keep, Measuring
 from towers.training.resume import ProgressFolder
@@ -124,6 +124,7 @@ def train(
     start = None
     if progress is not None and world.first:
         known = {**progress.known, "pairs set aside": str(examples.pairs - learned.pairs)}
+        known["co-clicks"] = digest([asdict(pair) for pair in coclicks or ()])
         if photographs is not None:
             known["photographs"] = photographs.fingerprint()
         if teacher is not None:
