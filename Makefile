@@ -7,7 +7,7 @@ CATALOG ?=
 DEMO_OPTIONS ?=
 TENSORRT_TOOL ?= ../shared/tools/tensorrt_on_cpu
 
-.PHONY: help demo test serve lint format setup api locks clean tensorrt-check gpu-check
+.PHONY: help demo test serve lint format setup api locks clean tensorrt-check gpu-check experiments
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,6 +27,10 @@ tensorrt-check: setup ## Build every tower in every precision with TensorRT, no 
 
 gpu-check: setup ## Measure this machine's GPU (docs/gpu.md); skipped where there is none
 	$(BIN)/python -m benchmarks.gpu_check $(GPU_OPTIONS)
+
+experiments: setup ## What the four systems claim, measured; goes on where it was stopped (ROWS=A1,B3 SEEDS=5 BUDGET=minutes DATA=dir QUICK=1)
+	@$(BIN)/python -m benchmarks.experiments $(if $(ROWS),--rows $(ROWS)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(BUDGET),--budget $(BUDGET)) $(if $(DATA),--data $(DATA)) $(if $(QUICK),--quick)
 
 lint: setup ## ruff, mypy --strict, and that generated code is current
 	$(BIN)/ruff check .
