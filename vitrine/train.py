@@ -110,6 +110,7 @@ def train(
     """
     # Here: the commands that only serve must work, and start fast, without torch.
     from towers.checkpoint import Checkpoint, Provenance, check_place, load_checkpoint, save_checkpoint
+    from towers.encoders.pretrained import pooling_note
     from towers.student import student_recipe
     from towers.training.curves_files import write_curves
     from towers.training.resume import ProgressFolder
@@ -123,6 +124,8 @@ def train(
         chosen = on_encoders_of(load_recipe(encoders), chosen)
     check_teacher(chosen, teacher is not None)
     check_place(out)
+    if note := pooling_note(Path(chosen.text.initialise)):
+        console.print(escape(note), soft_wrap=True)
     taught_by = None if teacher is None else load_checkpoint(teacher)
     if taught_by is not None:
         chosen = student_recipe(chosen, taught_by.recipe)
