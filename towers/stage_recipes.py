@@ -114,6 +114,13 @@ class RetrievalStageRecipe(_Stage):
         description="queries whose keywords overlap by this Jaccard index are no negatives of each other",
     )
     typos: float = Field(default=0.0, ge=0, le=1, description="chance to misspell a query")
+    spoiling: float = Field(
+        default=0.0,
+        ge=0,
+        lt=0.5,
+        description="chance to spoil the words, and the pictures, of a product that has both, so that the "
+        "weights learn what a bad one is",
+    )
     masked_words: float = Field(default=0.0, ge=0, description="weight of masked language modelling")
     matching: float = Field(default=0.0, ge=0, description="weight of query-item matching")
     masked_patches: MaskedPatchesRecipe | None = None

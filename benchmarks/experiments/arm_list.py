@@ -45,6 +45,11 @@ def _system_a() -> list[Arm]:
             changes={"fusion": {"kind": "modal_adaptation"}},
         ),
         Arm(
+            "spoiling",
+            "base, with bad pictures and cut texts among its training products",
+            changes={"stages": {0: {"spoiling": 0.15}}},
+        ),
+        Arm(
             "shared_encoder",
             "one text encoder for queries and products, as many weights as two",
             changes={"text": {"shared": True, "width": 96}},

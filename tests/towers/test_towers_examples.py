@@ -32,7 +32,7 @@ def drawn(
 
 def equal(one: Batch, other: Batch) -> bool:
     return all(
-        a.shape == b.shape and torch.equal(a, b)
+        a is b if a is None else a.shape == b.shape and torch.equal(a, b)
         for a, b in zip(vars(one).values(), vars(other).values(), strict=True)
     )
 

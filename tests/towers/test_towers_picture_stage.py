@@ -12,7 +12,7 @@ from towers.build import Towers, build_towers
 from towers.data.examples import Examples, make_examples
 from towers.data.material import Material
 from towers.recipe import Recipe, load_recipe
-from towers.stage_kinds.pictures import PictureBatch, _query_vectors, pictures_stage
+from towers.stage_kinds.pictures import PictureBatch, pictures_stage
 from towers.stage_recipes import PicturesStageRecipe
 from towers.training.loop import Stage, run_stages
 
@@ -97,16 +97,6 @@ def test_pictures_are_mirrored_and_shifted_but_stay_themselves(
     assert len(seen) > 10
     histograms = {np.sort(np.frombuffer(picture, np.uint8)).tobytes() for picture in seen}
     assert len(histograms) == 1
-
-
-def test_query_vectors_come_back_in_the_queries_order(towers: Towers, examples: Examples) -> None:
-    together = _query_vectors(towers, examples)
-    for place in (0, 5, len(examples.queries) - 1):
-        one = dataclasses.replace(
-            examples, queries=(examples.queries[place],), query_tokens=[examples.query_tokens[place]]
-        )
-        torch.testing.assert_close(_query_vectors(towers, one)[0], together[place], atol=1e-5, rtol=1e-5)
-    assert len({len(ids) for ids in examples.query_tokens}) > 1
 
 
 def test_products_without_pictures_take_no_part(recipe: Recipe, towers: Towers, examples: Examples) -> None:

@@ -77,11 +77,9 @@ class Fixed(nn.Module):
         super().__init__()
         self.vectors, self.product = nn.Parameter(vectors), product
 
-    def encode(self, ids: Tensor, _mask: Tensor) -> tuple[Tensor, None]:
-        return self.vectors[ids[:, 0]], None
-
-    def views(self, ids: Tensor, *_: Tensor) -> object:
-        return type("Views", (), {"fused": self.vectors[ids[:, 0]]})
+    def forward(self, ids: Tensor, *_: Tensor) -> Tensor | tuple[Tensor, None]:
+        vectors = self.vectors[ids[:, 0]]
+        return (vectors, None) if self.product else vectors
 
 
 def ranked(scores: list[float], target: int, clicked: set[int]) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from catalog.schema import Click
 from catalog.tokenizer import Tokenizer, pad_batch
 from faults import CatalogueError
 from towers.data.keywords import intent_words, keyword_overlap
+from towers.data.spoiling import spoil
 from towers.data.typos import tokens_with_typos
 
 _NAMED_EXAMPLES = 5
@@ -42,6 +43,8 @@ class Batch:
     """int64[Q]: places in ``Examples.queries``."""
     product_rows: Tensor
     """int64[P]: rows of the catalogue."""
+    spoilt: Tensor | None = None
+    """bool[P,2]: whose words, whose pictures are bad on purpose and say nothing alone; None: nobody's."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Drawing:
     """Products of queries of the same intent are no negatives, see ``keyword_overlap``."""
     typos: float = 0.0
     """Chance to misspell a query; one with a typo goes without keywords, as in serving."""
+    spoiling: float = 0.0
+    """Chance to spoil the words, and the pictures, of a product that has both; see ``spoil``."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class QueryKeywords:
     """What the keyword table says of each query of the log."""
 
     tokens: list[list[int]]
-    """Ids of each query with its keywords."""
+    """Ids of each query with its keywords; without them, where towers never read any."""
     intents: tuple[frozenset[str], ...]
     """What tells one intent from another, see ``intent_words``."""
 
@@ -125,7 +130,9 @@ class Examples:
                 queries = np.concatenate(drawn)
                 tokens = self._query_tokens(queries, drawing, np.random.default_rng([drawing.seed, number]))
                 known = self._not_negative(queries, rows, drawing)
-                yield self._batch(rows, queries, tokens, known, has_text, has_image)
+                batch = self._batch(rows, queries, tokens, known, has_text, has_image)
+                luck = np.random.default_rng([drawing.seed, number, 1])
+                yield batch if drawing.spoiling == 0 else self._spoilt(batch, rows, drawing.spoiling, luck)
 
     def _query_tokens(
         self, queries: npt.NDArray[np.int64], drawing: Drawing, random: np.random.Generator
@@ -182,6 +189,21 @@ class Examples:
             torch.from_numpy(rows),
         )
 
+    def _spoilt(
+        self, batch: Batch, rows: npt.NDArray[np.int64], chance: float, random: np.random.Generator
+    ) -> Batch:
+        both = (batch.has_text[:, 0] & batch.has_image.any(dim=1)).numpy()
+        tokens = [self.product_tokens[row] for row in rows]
+        found = spoil(self.pictures.pixels[rows], tokens, both, chance, random)
+        product_ids, product_mask = pad_batch(found.tokens)
+        return replace(
+            batch,
+            product_ids=torch.from_numpy(product_ids),
+            product_mask=torch.from_numpy(product_mask),
+            pixels=torch.from_numpy(found.pixels),
+            spoilt=torch.from_numpy(np.stack([found.text, found.image], axis=1)),
+        )
+
     def known(self, queries: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> Tensor:
         """Returns bool[Q,P]: which of P product rows were clicked for which of Q queries."""
         return torch.tensor(
@@ -197,6 +219,7 @@ def make_examples(
     max_query_tokens: int,
     max_product_tokens: int,
     keywords: KeywordTable | None = None,
+    reads_keywords: bool = True,
 ) -> Examples:
     """Joins a click log with its catalogue.
 
@@ -241,15 +264,18 @@ def make_examples(
         _queries_of_products(counts),
         len(counts),
         encode,
-        None if keywords is None else _keywords_of(queries, keywords, encode),
+        None if keywords is None else _keywords_of(queries, keywords, encode, reads_keywords),
     )
 
 
 def _keywords_of(
-    queries: Sequence[str], table: KeywordTable, encode: Callable[[Sequence[str]], list[list[int]]]
+    queries: Sequence[str],
+    table: KeywordTable,
+    encode: Callable[[Sequence[str]], list[list[int]]],
+    read: bool,
 ) -> QueryKeywords:
     return QueryKeywords(
-        encode([table.enrich(query, table.of(query)) for query in queries]),
+        encode([table.enrich(query, table.of(query)) if read else query for query in queries]),
         tuple(intent_words(query, table) for query in queries),
     )
 

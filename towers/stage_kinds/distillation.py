@@ -12,7 +12,7 @@ Only the query tower learns. The product tower is the teacher's and stays, and s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,11 +28,11 @@ from towers.data.examples import Examples
 from towers.data.material import Material
 from towers.data.pseudo_queries import pseudo_queries
 from towers.data.typos import tokens_with_typos
+from towers.embedding import product_vectors, query_vectors
 from towers.recipe import Recipe
 from towers.stage_recipes import DistillationStageRecipe
 from towers.training.loop import ParameterGroup, Stage
 
-_EMBEDDED_AT_ONCE = 64
 _TEXTS, _PRODUCTS, _BATCHES = 1, 2, 3
 """Streams of random numbers from one seed."""
 
@@ -95,7 +95,7 @@ def _batches(
     stage: DistillationStageRecipe, seed: int, teacher: Towers, material: Material, skip: int
 ) -> Iterator[DistillationBatch]:
     lesson = make_lesson(stage, seed, teacher, material)
-    products = _product_vectors(teacher, material.examples, _ranked(stage, seed, material.examples))
+    products = product_vectors(teacher, material.examples, _ranked(stage, seed, material.examples))
     for step in range(skip, stage.steps):
         random = np.random.default_rng([seed, _BATCHES, step])
         rows = _drawn(lesson, stage, random)
@@ -115,7 +115,7 @@ def make_lesson(stage: DistillationStageRecipe, seed: int, teacher: Towers, mate
     tokens = [*examples.query_tokens, *examples.encode(made)]
     if examples.keywords is not None:
         tokens += examples.keywords.tokens
-    return Lesson((*examples.queries, *made), tokens, _query_vectors(teacher, tokens), len(made))
+    return Lesson((*examples.queries, *made), tokens, query_vectors(teacher, tokens), len(made))
 
 
 def _drawn(
@@ -186,34 +186,3 @@ def ranking_divergence(taught: Tensor, found: Tensor, products: Tensor, scale: f
     wanted = F.log_softmax(scale * taught @ products.T, dim=-1)
     ranked = F.log_softmax(scale * found @ products.T, dim=-1)
     return F.kl_div(ranked, wanted, reduction="batchmean", log_target=True)
-
-
-def _query_vectors(teacher: Towers, tokens: Sequence[Sequence[int]]) -> Tensor:
-    """Returns float32[len(tokens),dim], texts of a length together."""
-    device = next(teacher.query.parameters()).device
-    order = sorted(range(len(tokens)), key=lambda row: len(tokens[row]))
-    vectors = []
-    with torch.no_grad():
-        for start in range(0, len(order), _EMBEDDED_AT_ONCE):
-            ids, mask = pad_batch([tokens[row] for row in order[start : start + _EMBEDDED_AT_ONCE]])
-            inputs = (torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
-            vectors.append(teacher.query(*inputs).cpu())
-    return torch.cat(vectors)[torch.from_numpy(np.argsort(order))]
-
-
-def _product_vectors(teacher: Towers, examples: Examples, rows: npt.NDArray[np.int64]) -> Tensor:
-    """Returns float32[len(rows),dim]: what an index of the teacher's would hold of these products."""
-    device = next(teacher.product.parameters()).device
-    pictures, vectors = examples.pictures, []
-    with torch.no_grad():
-        for start in range(0, len(rows), _EMBEDDED_AT_ONCE):
-            part = rows[start : start + _EMBEDDED_AT_ONCE]
-            arrays = (
-                *pad_batch([examples.product_tokens[row] for row in part]),
-                pictures.pixels[part],
-                examples.has_text[part, None],
-                pictures.has_image[part],
-            )
-            fused, _ = teacher.product(*(torch.from_numpy(array).to(device) for array in arrays))
-            vectors.append(fused.cpu())
-    return torch.cat(vectors)

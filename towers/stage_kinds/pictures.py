@@ -20,17 +20,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from catalog.tokenizer import pad_batch
 from towers.build import Towers
 from towers.data.examples import Examples
 from towers.data.material import Material
+from towers.embedding import query_vectors
 from towers.objectives.softmax import in_batch_softmax
 from towers.recipe import Recipe
 from towers.stage_recipes import PicturesStageRecipe
 from towers.training.distributed import block, gather
 from towers.training.loop import ParameterGroup, Stage
 
-_EMBEDDED_AT_ONCE = 64
 _LARGEST_SHIFT = 1 / 16
 """Of the picture's side."""
 
@@ -71,7 +70,7 @@ def pictures_stage(
 def _batches(
     stage: PicturesStageRecipe, seed: int, towers: Towers, examples: Examples, skip: int
 ) -> Iterator[PictureBatch]:
-    vectors = _query_vectors(towers, examples)
+    vectors = query_vectors(towers, examples.query_tokens)
     random = np.random.default_rng(seed)
     shown: npt.NDArray[np.bool_] = np.asarray(examples.pictures.has_image.any(axis=1))
     rows_with = np.array([row for row in sorted(examples.asked) if shown[row]], dtype=np.int64)
@@ -104,19 +103,6 @@ def _moved(
     shifted = np.roll(pixels, (int(shift[0]), int(shift[1])), axis=(2, 3))
     mirrored = flipped.reshape(-1, 1, 1, 1, 1)
     return np.where(mirrored, shifted[:, :, :, ::-1], shifted)
-
-
-def _query_vectors(towers: Towers, examples: Examples) -> Tensor:
-    """Returns float32[all queries,dim] by the query tower as it stands, those of a length together."""
-    order = sorted(range(len(examples.queries)), key=lambda query: len(examples.query_tokens[query]))
-    vectors = []
-    with torch.no_grad():
-        for start in range(0, len(order), _EMBEDDED_AT_ONCE):
-            part = order[start : start + _EMBEDDED_AT_ONCE]
-            ids, mask = pad_batch([examples.query_tokens[query] for query in part])
-            inputs = (torch.from_numpy(ids).to(towers.device), torch.from_numpy(mask).to(towers.device))
-            vectors.append(towers.query(*inputs).cpu())
-    return torch.cat(vectors)[torch.from_numpy(np.argsort(order))]
 
 
 def _loss(towers: Towers, batch: PictureBatch, scale: float, bfloat16: bool) -> Tensor:

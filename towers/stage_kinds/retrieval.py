@@ -72,6 +72,7 @@ def drawing_of(stage: RetrievalStageRecipe, recipe: Recipe) -> Drawing:
         keyword_dropout=1.0 if recipe.keywords is None else recipe.keywords.dropout,
         keyword_mask=stage.keyword_mask,
         typos=stage.typos,
+        spoiling=stage.spoiling,
     )
 
 
@@ -106,6 +107,14 @@ def gathered(own: Forward, batch: Batch) -> Forward:
     return own._replace(batch=batch, queries=gather(own.queries), products=products)
 
 
+def _fit_to_teach_alone(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Returns bool[P] twice: which products have good words, good pictures."""
+    has_text, has_image = batch.has_text[:, 0], batch.has_image.any(dim=1)
+    if batch.spoilt is None:
+        return has_text, has_image
+    return has_text & ~batch.spoilt[:, 0], has_image & ~batch.spoilt[:, 1]
+
+
 def _in_batch(found: Forward, stage: RetrievalStageRecipe, memory: Memory | None) -> dict[str, Tensor]:
     batch = found.batch
     losses: dict[str, Tensor] = {}
@@ -121,11 +130,12 @@ def _in_batch(found: Forward, stage: RetrievalStageRecipe, memory: Memory | None
         )
         losses["fused"] = stage.fused_weight * fused
     if stage.modality_weight:
+        has_text, has_image = _fit_to_teach_alone(batch)
         text, image = modality_terms(
             found.queries,
             found.products,
-            batch.has_text[:, 0],
-            batch.has_image.any(dim=1),
+            has_text,
+            has_image,
             batch.target,
             batch.known,
             stage.scale,

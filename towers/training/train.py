@@ -113,6 +113,7 @@ def train(
         recipe.max_query_tokens,
         recipe.max_product_tokens,
         keywords,
+        recipe.reads_keywords,
     )
     pairs = None if validation is None else choose_pairs(examples, validation, recipe.seed)
     learned = examples if pairs is None else without(examples, pairs)

@@ -13,21 +13,19 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from catalog.tokenizer import pad_batch
 from faults import InvalidInput
 from towers.build import Towers
 from towers.data.examples import Examples
+from towers.embedding import product_vectors, query_vectors
 
 _DEPTH = 10
-_EMBEDDED_AT_ONCE = 64
 _STREAM = 0x7A1D
 """Keeps the choice of pairs apart from everything else that is drawn from a recipe's seed."""
 
@@ -111,8 +109,10 @@ def measure(towers: Towers, examples: Examples, pairs: Pairs) -> dict[str, float
     product that ties with the right one counts as ranked before it.
     """
     with _untouched(towers):
-        queries = _query_vectors(towers, examples, pairs.queries)
-        products = _product_vectors(towers, examples, pairs.rows)
+        # Queries read their keywords, as they do in serving.
+        read = examples.query_tokens if examples.keywords is None else examples.keywords.tokens
+        queries = query_vectors(towers, [read[query] for query in pairs.queries.tolist()])
+        products = product_vectors(towers, examples, pairs.rows)
     scores = queries @ products.T
     target = torch.from_numpy(np.searchsorted(pairs.rows, pairs.targets))[:, None]
     others = examples.known(pairs.queries, pairs.rows).scatter(1, target, value=False)
@@ -138,40 +138,3 @@ def _untouched(towers: Towers) -> Iterator[None]:
     finally:
         for module, mode in zip(modules, before, strict=True):
             module.training = mode
-
-
-def _query_vectors(towers: Towers, examples: Examples, queries: npt.NDArray[np.int64]) -> Tensor:
-    """Returns float32[n,dim] on the CPU; queries read their keywords, as they do in serving."""
-    tokens = examples.query_tokens if examples.keywords is None else examples.keywords.tokens
-    device = next(towers.query.parameters()).device
-
-    def embed(part: Sequence[int]) -> Tensor:
-        ids, mask = pad_batch([tokens[query] for query in part])
-        return towers.query.encode(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))[0]
-
-    return _in_parts(queries.tolist(), tokens, embed)
-
-
-def _product_vectors(towers: Towers, examples: Examples, rows: npt.NDArray[np.int64]) -> Tensor:
-    """Returns the fused vectors, float32[n,dim] on the CPU."""
-    tokens, pictures = examples.product_tokens, examples.pictures
-    device = next(towers.product.parameters()).device
-
-    def embed(part: Sequence[int]) -> Tensor:
-        ids, mask = pad_batch([tokens[row] for row in part])
-        arrays = (ids, mask, pictures.pixels[part], examples.has_text[part, None], pictures.has_image[part])
-        return towers.product.views(*(torch.from_numpy(array).to(device) for array in arrays)).fused
-
-    return _in_parts(rows.tolist(), tokens, embed)
-
-
-def _in_parts(
-    items: Sequence[int], tokens: Sequence[Sequence[int]], embed: Callable[[Sequence[int]], Tensor]
-) -> Tensor:
-    """Embeds items, those of a length together, and returns float32[n,dim] in the order of ``items``."""
-    order = sorted(range(len(items)), key=lambda place: len(tokens[items[place]]))
-    vectors = [
-        embed([items[place] for place in order[start : start + _EMBEDDED_AT_ONCE]]).float().cpu()
-        for start in range(0, len(order), _EMBEDDED_AT_ONCE)
-    ]
-    return torch.cat(vectors)[torch.from_numpy(np.argsort(order))]
