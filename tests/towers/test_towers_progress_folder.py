@@ -1,34 +1,16 @@
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-import torch
-from support.stopped_trainings import Shop, same, uninterrupted
+from support.stopped_trainings import Shop, same
 
 from catalog import atomic
 from towers.training.resume import ProgressFolder
 from towers.training.train import Trained
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads wait for each other at towers this small; the more so where others use the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def whole() -> Trained:
-    return uninterrupted()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def flip(data: bytes) -> bytes:

@@ -1,6 +1,5 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,24 +19,7 @@ from towers.training import train as training_module
 from towers.training.loop import ParameterGroup, Stage, Step
 from towers.training.train import Trained, tenths, train
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Two threads wait for each other at towers this small; the more so where others use the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Shop:
-    return Shop(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def whole() -> Trained:
-    return uninterrupted()
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def second_stage(towers: Towers, examples: Examples, steps: int = 4, batches: int = 100) -> Stage[Tensor]:
