@@ -21,6 +21,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from faults import InternalError
+
 if TYPE_CHECKING:
     from towers.training.loop import Step
 
@@ -72,7 +74,7 @@ class _Places:
             if number <= steps:
                 return place, number, steps
             number -= steps
-        raise ValueError(f"step {number} follows the last stage")
+        raise InternalError(f"step {number} follows the last stage")
 
     def title(self, place: int, name: str) -> str:
         return f"{place}/{len(self._steps)} {name}"

@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit status."""
     options = _options(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the processes end as well
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C
     if options.data and not (options.data / "catalog" / "products.parquet").is_file():
         say(f"experiments on a real catalogue skipped: there is none in {options.data / 'catalog'}")
         return 0

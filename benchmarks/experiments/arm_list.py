@@ -11,7 +11,7 @@ from benchmarks.experiments.variants import Variant
 __all__ = ["ARMS", "BANKS", "DUPLICATES", "arms_named"]
 
 BANKS = (256, 1024, 4096)
-"""Product vectors in the memory banks of row B3; a step has 64, and a training 12,800."""
+"""Product vectors in the memory banks of row B3; a step has 96, and a training 21,120."""
 DUPLICATES = (0.0, 0.25, 0.5)
 """Shares of duplicate-intent queries planted in row A7."""
 _NOISE = 0.6
@@ -66,6 +66,11 @@ def _system_a() -> list[Arm]:
             for share in DUPLICATES
             for mask in (False, True)
         ),
+        Arm(
+            "spoiled",
+            "cross-attention, then a gate; training spoils words and pictures",
+            changes={"fusion": {"kind": "modal_adaptation"}, **_stage(spoiling=0.15)},
+        ),
         Arm("typos", "one query in three is misspelt in training", changes=_stage(typos=0.33)),
     ]
 
@@ -94,15 +99,15 @@ def _system_b() -> list[Arm]:
         *banks,
         Arm(
             "bank_1024_old",
-            "a bank of 1,024 whose youngest vector is 60 steps old",
-            changes=_stage(memory={"size": 5120, "warmup_steps": 40, "delay": 64}),
+            "a bank of 1,056 vectors whose youngest is 65 steps old",
+            changes=_stage(memory={"size": 7200, "warmup_steps": 40, "delay": 64}),
         ),
         Arm("local_negatives", "two devices, each with its own half of the negatives", devices=2),
-        Arm("batch_half", "half as many products a step, the same steps", changes=_stage(batch=32)),
+        Arm("batch_half", "half as many products a step, the same steps", changes=_stage(batch=48)),
         Arm(
             "batch_double",
             "twice as many products a step, half the steps",
-            changes=_stage(batch=128, steps=100),
+            changes=_stage(batch=192, steps=110),
         ),
         Arm("one_view", "one picture of each product, partly covered", data=data),
         Arm("views_mean", "three pictures, partly covered, their mean", changes=several, data=data),
@@ -153,15 +158,12 @@ def _system_d() -> list[Arm]:
         ),
     }
     samplings = {
-        "pairs_raw": ("all co-clicked pairs", {"category": "none", "relevance": 0.0, "clicks": 1}),
-        "pairs_category": ("of one category", {"category": "subcategory", "relevance": 0.0, "clicks": 1}),
-        "pairs_relevance": (
-            "of one category, with alike titles",
-            {"category": "subcategory", "relevance": 0.3, "clicks": 1},
-        ),
+        "pairs_raw": ("all co-clicked pairs", {"category": "none", "relevance": 0.0}),
+        "pairs_category": ("of one category", {"relevance": 0.0}),
+        "pairs_relevance": ("of one category, with alike titles", {"relevance": 0.3}),
         "pairs_strict": (
             "of one category, with almost equal titles and many clicks",
-            {"category": "subcategory", "relevance": 0.8, "clicks": 20},
+            {"relevance": 0.8, "clicks": 60},
         ),
     }
     return [

@@ -39,7 +39,7 @@ class Scale:
 FULL = Scale(
     "full",
     train_products=1000,
-    test_products=1000,
+    test_products=2000,
     steps=10_000,
     batch=1024,
     distractors=(2_000, 9_000),

@@ -60,9 +60,9 @@ class Shop:
     def pictures(self, size: int, views: int) -> DecodedPictures:
         """Returns the pictures at a size, covered where the variant says so."""
         decoded = decode_catalogue(self._shown, size, views, "skip")
-        if not self.variant.covered:
-            return decoded
-        return cover(decoded, self.variant.covered, _COVER_SEED + self.seed)
+        if self.variant.covered:
+            decoded = cover(decoded, self.variant.covered, _COVER_SEED + self.seed)
+        return decoded
 
     @cached_property
     def _shown(self) -> Catalogue:

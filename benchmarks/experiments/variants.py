@@ -60,7 +60,7 @@ def plant_noise(
 ) -> list[CoClick]:
     """Adds co-clicks between unrelated products: half of the attempts within an article, half anywhere.
 
-    Their counts are those of true co-clicks, so no count gives them away.
+    They go both ways, and their counts are those of true co-clicks, so no count gives them away.
     """
     source = random.Random(f"{seed}:co-click noise")
     shelves: dict[str, list[Offer]] = {}
@@ -70,15 +70,15 @@ def plant_noise(
     planted: list[CoClick] = []
     wanted = round(share * len(coclicks))
     for tried in range(_MOST_TRIES * wanted):
-        if len(planted) == wanted:
+        if len(planted) >= wanted:
             break
         one = source.choice(offers)
         # By the attempt, not by the number planted: a small shop may have no other style on the shelf.
         other = source.choice(shelves[one.style.article.name] if tried % 2 else offers)
         pair = (one.product_id, other.product_id)
         if one.style.group != other.style.group and pair not in known:
-            known.add(pair)
-            planted.append(CoClick(*pair, source.choice(coclicks).clicks))
+            known |= {pair, pair[::-1]}
+            planted += [CoClick(*way, source.choice(coclicks).clicks) for way in (pair, pair[::-1])]
     return sorted([*coclicks, *planted], key=lambda row: (row.trigger_id, row.clicked_id))
 
 

@@ -24,7 +24,7 @@ Bind = Callable[[Inputs], Call]
 EAGER = "torch eager fp32"
 """The one that the others are compared with."""
 
-_ISLANDS = ("gate",)
+_ISLANDS = ("fusion", "gate")
 """Children that stay in float32, as the exported towers keep them."""
 
 
@@ -58,7 +58,7 @@ def precision_of(contender: str) -> str:
 
 
 def with_weights_in(module: nn.Module, number: torch.dtype) -> nn.Module:
-    """Returns a copy of a tower with its encoders' weights in ``number``; the gate stays float32."""
+    """Returns a copy of a tower with its encoders' weights in ``number``; what fuses them stays float32."""
     twin = copy.deepcopy(module)
     for name, child in twin.named_children():
         if name not in _ISLANDS:

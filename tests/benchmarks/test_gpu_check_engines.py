@@ -198,11 +198,11 @@ def test_the_ladder_is_gone_down_to_the_first_rung_that_holds(
     assert {trial["engine"] for trial in recorder.section["trials"]} == {"ONNX Runtime CPU"}
 
 
-def test_weights_in_half_precision_leave_the_gate_alone(subject: Subject) -> None:
+def test_weights_in_half_precision_leave_the_fusion_alone(subject: Subject) -> None:
     tower = subject.module("product_tower")
     twin = with_weights_in(tower, torch.bfloat16)
     kinds = {name.split(".")[0]: value.dtype for name, value in twin.named_parameters()}
-    assert kinds["gate"] == torch.float32
+    assert kinds["fusion"] == torch.float32
     assert kinds["encoder"] == kinds["image_encoder"] == torch.bfloat16
     assert {value.dtype for value in tower.parameters()} == {torch.float32}
     inputs = subject.inputs("product_tower", 2, 8, "cpu")

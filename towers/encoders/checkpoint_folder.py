@@ -22,10 +22,10 @@ from faults import InvalidInput
 
 
 def read_settings(folder: Path, name: str = "config.json") -> dict[str, Any]:
-    """Returns a JSON file of the folder; raises OSError or ValueError where there is none."""
+    """Returns a JSON file of the folder; raises OSError, ValueError or InvalidInput where there is none."""
     settings = json.loads((folder / name).read_text(encoding="utf-8"))
     if not isinstance(settings, dict):
-        raise ValueError(f"{name} holds no settings")
+        raise InvalidInput(f"{name} holds no settings")
     return settings
 
 
@@ -37,7 +37,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
     Raises:
         OSError: neither file can be read.
-        ValueError: it is damaged, or holds something else than tensors.
+        InvalidInput: it is damaged, or holds something else than tensors.
     """
     try:
         if (folder / "model.safetensors").exists() or not (folder / "pytorch_model.bin").exists():
@@ -45,9 +45,9 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
         else:
             weights = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        raise ValueError(f"its weights cannot be read: {error}") from error
+        raise InvalidInput(f"its weights cannot be read: {error}") from error
     if not all(isinstance(value, Tensor) for value in weights.values()):
-        raise ValueError("its weights are no tensors")
+        raise InvalidInput("its weights are no tensors")
     return {
         name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias"): (
             value.float()
@@ -72,7 +72,9 @@ def refusing(folder: Path, kind: str, field: str, fix: str) -> Iterator[None]:
         raise InvalidInput(
             f"no {kind} checkpoint: it has no {error}", field=field, value=str(folder), fix=fix
         ) from error
-    except (ArithmeticError, OSError, TypeError, ValueError, RuntimeError) as error:
+    except (ArithmeticError, InvalidInput, OSError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InvalidInput) and error.field:
+            raise  # it names what is at fault itself
         raise InvalidInput(
             f"no {kind} checkpoint: {error}", field=field, value=str(folder), fix=fix
         ) from error

@@ -127,7 +127,7 @@ def pooling_note(folder: Path) -> str:
     """Says that a sentence encoder's folder asks for another pooling than the mean; empty where none does."""
     try:
         settings = read_settings(folder / "1_Pooling")
-    except (OSError, ValueError):
+    except (InvalidInput, OSError, ValueError):
         return ""
     asked = [name.removeprefix("pooling_mode_") for name, chosen in settings.items() if chosen is True]
     others = [name for name in asked if name not in ("mean_tokens", "include_prompt")]
@@ -137,16 +137,16 @@ def pooling_note(folder: Path) -> str:
 
 
 def _refuse_other_builds(settings: dict[str, Any]) -> None:
-    """Raises ValueError where the settings name what our encoder does not do."""
+    """Raises InvalidInput where the settings name what our encoder does not do."""
     model_type = settings.get("model_type", "bert")  # the first BERT checkpoints do not say
     if model_type != "bert":
         reason = _OTHER_BUILDS.get(model_type, "only bert is known")
-        raise ValueError(f"its model_type is {model_type}, and {reason}")
+        raise InvalidInput(f"its model_type is {model_type}, and {reason}")
     for name, wanted in (("hidden_act", "gelu"), ("position_embedding_type", "absolute")):
         if settings.get(name, wanted) != wanted:
-            raise ValueError(f"its {name} is {settings[name]}, not {wanted}")
+            raise InvalidInput(f"its {name} is {settings[name]}, not {wanted}")
     if settings.get("is_decoder", False):
-        raise ValueError("it is a decoder: its tokens see only those before them")
+        raise InvalidInput("it is a decoder: its tokens see only those before them")
 
 
 def _renamed(weights: dict[str, Tensor], layers: int) -> dict[str, Tensor]:

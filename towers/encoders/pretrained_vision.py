@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from faults import InvalidInput
 from towers.encoders.checkpoint_folder import read_settings, read_weights, refusing
 from towers.encoders.vision_transformer import VisionTransformer, VisionTransformerConfig
 
@@ -116,12 +117,12 @@ def _settings(folder: Path) -> tuple[Mapping[str, Any], str]:
     if kind == "clip":
         whole, kind = whole["vision_config"], "clip_vision_model"
     if kind not in _DEFAULTS:
-        raise ValueError(f"its model_type is {kind}; known are vit, clip_vision_model and clip")
+        raise InvalidInput(f"its model_type is {kind}; known are vit, clip_vision_model and clip")
     settings = {**_DEFAULTS[kind], **whole}
     if settings["hidden_act"] not in ("gelu", "quick_gelu"):
-        raise ValueError(f"its hidden_act is {settings['hidden_act']}; known are gelu and quick_gelu")
+        raise InvalidInput(f"its hidden_act is {settings['hidden_act']}; known are gelu and quick_gelu")
     if settings["num_channels"] != 3:
-        raise ValueError(f"its pictures have {settings['num_channels']} channels, not 3")
+        raise InvalidInput(f"its pictures have {settings['num_channels']} channels, not 3")
     return settings, kind
 
 

@@ -96,6 +96,13 @@ ROWS = (
         "The interval is of the smallest step between two levels.",
     ),
     Row(
+        "A3-spoiled",
+        "The same, if training spoils words and pictures?",
+        reacts("spoiled"),
+        note="modal_adaptation, with the words of 15 % of a step's products cut and the pictures "
+        "of as many spoilt (the recipe's `spoiling`).",
+    ),
+    Row(
         "A4",
         "Is a product without a picture, or without words, still found?",
         (

@@ -232,7 +232,7 @@ ROWS = (
                 above(),
             ),
         ),
-        note="Planted: for every five true co-clicks three of unrelated products, half of them within the "
+        note="Planted: for every five true co-clicks three of unrelated products, about half of them within the "
         "article, with the counts of true ones.",
     ),
     Row(
