@@ -65,7 +65,7 @@ def finished(runner: Runner) -> str:
 
 def members(group: int) -> list[str]:
     """Processes that are left of a process group."""
-    asked = ["ps", "-o", "args=", "--pgroup" if False else "-g", str(group)]
+    asked = ["ps", "-o", "args=", "-g", str(group)]
     return subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split("\n")[:-1]
 
 
