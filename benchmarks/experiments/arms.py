@@ -10,6 +10,7 @@ import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from hashlib import sha256
 from importlib import resources
 from typing import Any
@@ -56,8 +57,7 @@ def recipe_of(arm: Arm, scale: Scale, seed: int) -> Recipe:
     Raises:
         InvalidInput: the recipe does not validate; the towers may lack what the arm is about.
     """
-    path = resources.files("benchmarks.experiments") / "recipes" / f"{arm.base}.toml"
-    base = merged(tomllib.loads(path.read_text(encoding="utf-8")), scale.changes)
+    base = merged(_recipe_file(arm.base), scale.changes)
     data: dict[str, Any] = merged(base, arm.changes)
     data = {**data, "name": arm.name, "seed": seed}
     data["stages"] = [
@@ -74,6 +74,13 @@ def recipe_of(arm: Arm, scale: Scale, seed: int) -> Recipe:
             field=name,
             value=first["input"],
         ) from error
+
+
+@cache
+def _recipe_file(name: str) -> dict[str, Any]:
+    """Read once: it may be edited while a long run goes on with what it began with."""
+    path = resources.files("benchmarks.experiments") / "recipes" / f"{name}.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
 def merged(base: Any, changes: Any) -> Any:

@@ -232,8 +232,8 @@ ROWS = (
                 above(),
             ),
         ),
-        note="Planted: for every five true co-clicks three of unrelated products, about half of them within the "
-        "article, with the counts of true ones.",
+        note="Planted: for every five true co-clicks three of unrelated products, about half of them within "
+        "the article, with the counts of true ones.",
     ),
     Row(
         "D8",
