@@ -66,11 +66,6 @@ def _system_a() -> list[Arm]:
             for share in DUPLICATES
             for mask in (False, True)
         ),
-        Arm(
-            "spoiled",
-            "cross-attention, then a gate; training spoils words and pictures",
-            changes={"fusion": {"kind": "modal_adaptation"}, **_stage(spoiling=0.15)},
-        ),
         Arm("typos", "one query in three is misspelt in training", changes=_stage(typos=0.33)),
     ]
 
