@@ -96,7 +96,8 @@ def tabs(subject: Subject) -> Findings:
     The threshold is the lowest that gives a precision of .8 on the pairs of half of the styles; where none
     does, the most precise one.
 
-    Returns, with the T products of the other half whose twenty nearest fall into both tabs: ``same`` and
+    Returns, with the T products of the other half that have a counterpart and whose twenty nearest fall into
+    both tabs: ``same`` and
     ``similar`` float[T], the share of either tab that is the same product; ``threshold``;
     ``split`` the share of products with both tabs.
     """
@@ -114,7 +115,8 @@ def tabs(subject: Subject) -> Findings:
     near = np.argsort(-scores, axis=1, kind="stable")[:, :_TAB_LENGTH]
     upper = np.take_along_axis(scores, near, axis=1) >= threshold
     right = version[near] == version[asked, None]
-    both = upper.any(axis=1) & ~upper.all(axis=1) & (version[asked, None] == version[None, :]).sum(axis=1) > 1
+    has_counterpart = (version[asked, None] == version).sum(axis=1) > 1
+    both = upper.any(axis=1) & ~upper.all(axis=1) & has_counterpart
     upper, right = upper[both], right[both]
     return {
         "same": (upper & right).sum(axis=1) / np.maximum(1, upper.sum(axis=1)),
