@@ -19,6 +19,94 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Mixing:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MixingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Mixing.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MIXING_UNSPECIFIED: _Mixing.ValueType  # 0
+    """The gateway's choice: arithmetic."""
+    MIXING_ARITHMETIC: _Mixing.ValueType  # 1
+    """The weighted mean of the words' and the picture's vectors."""
+    MIXING_JOINT: _Mixing.ValueType  # 2
+    """Words and picture go through the product tower together, as a product's do."""
+
+class Mixing(_Mixing, metaclass=_MixingEnumTypeWrapper): ...
+
+MIXING_UNSPECIFIED: Mixing.ValueType  # 0
+"""The gateway's choice: arithmetic."""
+MIXING_ARITHMETIC: Mixing.ValueType  # 1
+"""The weighted mean of the words' and the picture's vectors."""
+MIXING_JOINT: Mixing.ValueType  # 2
+"""Words and picture go through the product tower together, as a product's do."""
+Global___Mixing: _TypeAlias = Mixing  # noqa: Y015
+
+class _Merging:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MergingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Merging.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MERGING_UNSPECIFIED: _Merging.ValueType  # 0
+    """The release's choice."""
+    MERGING_RECIPROCAL_RANK: _Merging.ValueType  # 1
+    """Reciprocal rank fusion."""
+    MERGING_WEIGHTED_SCORES: _Merging.ValueType  # 2
+    """Weighted sum of scores that are scaled per channel and query."""
+
+class Merging(_Merging, metaclass=_MergingEnumTypeWrapper): ...
+
+MERGING_UNSPECIFIED: Merging.ValueType  # 0
+"""The release's choice."""
+MERGING_RECIPROCAL_RANK: Merging.ValueType  # 1
+"""Reciprocal rank fusion."""
+MERGING_WEIGHTED_SCORES: Merging.ValueType  # 2
+"""Weighted sum of scores that are scaled per channel and query."""
+Global___Merging: _TypeAlias = Merging  # noqa: Y015
+
+class _View:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_View.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VIEW_UNSPECIFIED: _View.ValueType  # 0
+    VIEW_TEXT: _View.ValueType  # 1
+    VIEW_IMAGE: _View.ValueType  # 2
+    VIEW_BOTH: _View.ValueType  # 3
+
+class View(_View, metaclass=_ViewEnumTypeWrapper): ...
+
+VIEW_UNSPECIFIED: View.ValueType  # 0
+VIEW_TEXT: View.ValueType  # 1
+VIEW_IMAGE: View.ValueType  # 2
+VIEW_BOTH: View.ValueType  # 3
+Global___View: _TypeAlias = View  # noqa: Y015
+
+class _SupplierScope:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SupplierScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SupplierScope.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUPPLIER_SCOPE_UNSPECIFIED: _SupplierScope.ValueType  # 0
+    """Products of every supplier."""
+    SUPPLIER_SCOPE_OTHERS: _SupplierScope.ValueType  # 1
+    """Not those of the product's own supplier. Needs a product_id."""
+    SUPPLIER_SCOPE_OWN: _SupplierScope.ValueType  # 2
+    """Only those of the product's own supplier: double listings. Needs a product_id."""
+
+class SupplierScope(_SupplierScope, metaclass=_SupplierScopeEnumTypeWrapper): ...
+
+SUPPLIER_SCOPE_UNSPECIFIED: SupplierScope.ValueType  # 0
+"""Products of every supplier."""
+SUPPLIER_SCOPE_OTHERS: SupplierScope.ValueType  # 1
+"""Not those of the product's own supplier. Needs a product_id."""
+SUPPLIER_SCOPE_OWN: SupplierScope.ValueType  # 2
+"""Only those of the product's own supplier: double listings. Needs a product_id."""
+Global___SupplierScope: _TypeAlias = SupplierScope  # noqa: Y015
+
 class _Channel:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -28,13 +116,17 @@ class _ChannelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Channel.Value
     CHANNEL_UNSPECIFIED: _Channel.ValueType  # 0
     CHANNEL_DENSE: _Channel.ValueType  # 1
     """Nearest neighbour in the joint embedding."""
+    CHANNEL_LEXICAL: _Channel.ValueType  # 2
+    """Full text: words of the query that stand in the product's text."""
 
 class Channel(_Channel, metaclass=_ChannelEnumTypeWrapper):
-    """The way a hit was found."""
+    """The way a hit was found: where several found it, the one that contributed most."""
 
 CHANNEL_UNSPECIFIED: Channel.ValueType  # 0
 CHANNEL_DENSE: Channel.ValueType  # 1
 """Nearest neighbour in the joint embedding."""
+CHANNEL_LEXICAL: Channel.ValueType  # 2
+"""Full text: words of the query that stand in the product's text."""
 Global___Channel: _TypeAlias = Channel  # noqa: Y015
 
 class _Degradation:
@@ -48,6 +140,13 @@ class _DegradationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Degradati
     """The query had more tokens than the query tower reads; the rest was cut."""
     DEGRADATION_FEWER_THAN_K: _Degradation.ValueType  # 2
     """Fewer than k products satisfy the filters."""
+    DEGRADATION_DENSE_CHANNEL_FAILED: _Degradation.ValueType  # 3
+    """A channel did not answer; the others did."""
+    DEGRADATION_LEXICAL_CHANNEL_FAILED: _Degradation.ValueType  # 4
+    DEGRADATION_CPU_INDEX: _Degradation.ValueType  # 5
+    """The GPU index did not answer; the CPU searched."""
+    DEGRADATION_VIEW_NOT_AVAILABLE: _Degradation.ValueType  # 6
+    """The release holds no vectors of the view that was asked for."""
 
 class Degradation(_Degradation, metaclass=_DegradationEnumTypeWrapper): ...
 
@@ -56,6 +155,13 @@ DEGRADATION_QUERY_TRUNCATED: Degradation.ValueType  # 1
 """The query had more tokens than the query tower reads; the rest was cut."""
 DEGRADATION_FEWER_THAN_K: Degradation.ValueType  # 2
 """Fewer than k products satisfy the filters."""
+DEGRADATION_DENSE_CHANNEL_FAILED: Degradation.ValueType  # 3
+"""A channel did not answer; the others did."""
+DEGRADATION_LEXICAL_CHANNEL_FAILED: Degradation.ValueType  # 4
+DEGRADATION_CPU_INDEX: Degradation.ValueType  # 5
+"""The GPU index did not answer; the CPU searched."""
+DEGRADATION_VIEW_NOT_AVAILABLE: Degradation.ValueType  # 6
+"""The release holds no vectors of the view that was asked for."""
 Global___Degradation: _TypeAlias = Degradation  # noqa: Y015
 
 class _CacheSource:
@@ -92,10 +198,30 @@ class SearchRequest(_message.Message):
     FILTERS_FIELD_NUMBER: _builtins.int
     FIELDS_FIELD_NUMBER: _builtins.int
     BYPASS_CACHE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    MINIMUM_SCORE_FIELD_NUMBER: _builtins.int
+    PER_STYLE_GROUP_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    RELEVANCE_CONTROL_FIELD_NUMBER: _builtins.int
     k: _builtins.int
     """How many products to return; 10 if absent."""
     bypass_cache: _builtins.bool
     """Answer from the index even where a cached answer exists, and do not store it."""
+    page_token: _builtins.str
+    """SearchResponse.next_page_token of the page before, with an otherwise equal
+    request. A token belongs to one release: after a switch it is refused with
+    FAILED_PRECONDITION, and the first page is asked for again.
+    """
+    minimum_score: _builtins.float
+    """Hits with a lower score are left out. The scale is that of SearchResponse.scores."""
+    per_style_group: _builtins.int
+    """At most this many products of one style group; absent or 0 does not collapse.
+    A product without a style group stands for itself.
+    """
+    explain: _builtins.bool
+    """Tell for each hit how it was found and what its score is made of."""
     @_builtins.property
     def query(self) -> Global___Query: ...
     @_builtins.property
@@ -108,6 +234,20 @@ class SearchRequest(_message.Message):
         subcategory, brand, color, supplier, style_group, price, in_stock.
         """
 
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields whose values are counted over the best products: category, subcategory,
+        brand, color, supplier, style_group, in_stock.
+        """
+
+    @_builtins.property
+    def channels(self) -> Global___ChannelOptions:
+        """Which channels to ask and how to merge them; the release's own choice if absent."""
+
+    @_builtins.property
+    def relevance_control(self) -> Global___RelevanceControl:
+        """What to leave out although it is near: off if absent."""
+
     def __init__(
         self,
         *,
@@ -116,46 +256,401 @@ class SearchRequest(_message.Message):
         filters: _abc.Iterable[Global___Filter] | None = ...,
         fields: _abc.Iterable[_builtins.str] | None = ...,
         bypass_cache: _builtins.bool = ...,
+        page_token: _builtins.str = ...,
+        minimum_score: _builtins.float | None = ...,
+        per_style_group: _builtins.int = ...,
+        facets: _abc.Iterable[_builtins.str] | None = ...,
+        explain: _builtins.bool = ...,
+        channels: Global___ChannelOptions | None = ...,
+        relevance_control: Global___RelevanceControl | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "k", b"k", "query", b"query"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_minimum_score", b"_minimum_score", "channels", b"channels", "k", b"k", "minimum_score", b"minimum_score", "query", b"query", "relevance_control", b"relevance_control"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "bypass_cache", b"bypass_cache", "fields", b"fields", "filters", b"filters", "k", b"k", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "_minimum_score", b"_minimum_score", "bypass_cache", b"bypass_cache", "channels", b"channels", "explain", b"explain", "facets", b"facets", "fields", b"fields", "filters", b"filters", "k", b"k", "minimum_score", b"minimum_score", "page_token", b"page_token", "per_style_group", b"per_style_group", "query", b"query", "relevance_control", b"relevance_control"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
     _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
+    _WhichOneofReturnType__minimum_score: _TypeAlias = _typing.Literal["minimum_score"]  # noqa: Y015
+    _WhichOneofArgType__minimum_score: _TypeAlias = _typing.Literal["_minimum_score", b"_minimum_score"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__k) -> _WhichOneofReturnType__k | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum_score) -> _WhichOneofReturnType__minimum_score | None: ...
 
 Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
 
 @_typing.final
 class Query(_message.Message):
-    """What the shopper gave: exactly one of the fields."""
+    """What the shopper gave: text, a picture, both; or a product; or a vector."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: _builtins.int
     PICTURE_FIELD_NUMBER: _builtins.int
     PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
+    WITHOUT_FIELD_NUMBER: _builtins.int
+    WITHOUT_WEIGHT_FIELD_NUMBER: _builtins.int
+    MIXING_FIELD_NUMBER: _builtins.int
+    PICTURE_WEIGHT_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Words, in UTF-8."""
     picture: _builtins.bytes
     """A JPEG, PNG or WebP file."""
     product_id: _builtins.str
     """"More like this": a product of the active release. Its stored vector is the query."""
+    without: _builtins.str
+    """Words that the products should not be about: their direction is taken away from
+    the query's, by without_weight.
+    """
+    without_weight: _builtins.float
+    """0 to 2; 0.5 if absent."""
+    mixing: Global___Mixing.ValueType
+    """How text and picture become one vector, where both are given."""
+    picture_weight: _builtins.float
+    """With MIXING_ARITHMETIC, the picture's share, 0 to 1; 0.5 if absent."""
+    @_builtins.property
+    def vector(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Numbers of the release's dimension; normalised by the gateway. For callers who
+        run the towers themselves, or who do arithmetic.
+        """
+
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         picture: _builtins.bytes = ...,
         product_id: _builtins.str = ...,
+        vector: _abc.Iterable[_builtins.float] | None = ...,
+        without: _builtins.str = ...,
+        without_weight: _builtins.float | None = ...,
+        mixing: Global___Mixing.ValueType = ...,
+        picture_weight: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_picture_weight", b"_picture_weight", "_without_weight", b"_without_weight", "picture_weight", b"picture_weight", "without_weight", b"without_weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_picture_weight", b"_picture_weight", "_without_weight", b"_without_weight", "mixing", b"mixing", "picture", b"picture", "picture_weight", b"picture_weight", "product_id", b"product_id", "text", b"text", "vector", b"vector", "without", b"without", "without_weight", b"without_weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__picture_weight: _TypeAlias = _typing.Literal["picture_weight"]  # noqa: Y015
+    _WhichOneofArgType__picture_weight: _TypeAlias = _typing.Literal["_picture_weight", b"_picture_weight"]  # noqa: Y015
+    _WhichOneofReturnType__without_weight: _TypeAlias = _typing.Literal["without_weight"]  # noqa: Y015
+    _WhichOneofArgType__without_weight: _TypeAlias = _typing.Literal["_without_weight", b"_without_weight"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__picture_weight) -> _WhichOneofReturnType__picture_weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__without_weight) -> _WhichOneofReturnType__without_weight | None: ...
+
+Global___Query: _TypeAlias = Query  # noqa: Y015
+
+@_typing.final
+class ChannelOptions(_message.Message):
+    """Which channels answer and how their rankings become one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANNELS_FIELD_NUMBER: _builtins.int
+    MERGING_FIELD_NUMBER: _builtins.int
+    DENSE_WEIGHT_FIELD_NUMBER: _builtins.int
+    LEXICAL_WEIGHT_FIELD_NUMBER: _builtins.int
+    DENSE_QUOTA_FIELD_NUMBER: _builtins.int
+    LEXICAL_QUOTA_FIELD_NUMBER: _builtins.int
+    merging: Global___Merging.ValueType
+    dense_weight: _builtins.float
+    """By channel, at least 0. Absent: the weights that belong to the release."""
+    lexical_weight: _builtins.float
+    dense_quota: _builtins.int
+    """Least number of the k places that a channel may fill, where it found so many."""
+    lexical_quota: _builtins.int
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[Global___Channel.ValueType]:
+        """Absent or empty: all that the query allows."""
+
+    def __init__(
+        self,
+        *,
+        channels: _abc.Iterable[Global___Channel.ValueType] | None = ...,
+        merging: Global___Merging.ValueType = ...,
+        dense_weight: _builtins.float | None = ...,
+        lexical_weight: _builtins.float | None = ...,
+        dense_quota: _builtins.int = ...,
+        lexical_quota: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight", "_lexical_weight", b"_lexical_weight", "dense_weight", b"dense_weight", "lexical_weight", b"lexical_weight"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight", "_lexical_weight", b"_lexical_weight", "channels", b"channels", "dense_quota", b"dense_quota", "dense_weight", b"dense_weight", "lexical_quota", b"lexical_quota", "lexical_weight", b"lexical_weight", "merging", b"merging"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__dense_weight: _TypeAlias = _typing.Literal["dense_weight"]  # noqa: Y015
+    _WhichOneofArgType__dense_weight: _TypeAlias = _typing.Literal["_dense_weight", b"_dense_weight"]  # noqa: Y015
+    _WhichOneofReturnType__lexical_weight: _TypeAlias = _typing.Literal["lexical_weight"]  # noqa: Y015
+    _WhichOneofArgType__lexical_weight: _TypeAlias = _typing.Literal["_lexical_weight", b"_lexical_weight"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dense_weight) -> _WhichOneofReturnType__dense_weight | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lexical_weight) -> _WhichOneofReturnType__lexical_weight | None: ...
+
+Global___ChannelOptions: _TypeAlias = ChannelOptions  # noqa: Y015
+
+@_typing.final
+class RelevanceControl(_message.Message):
+    """Filters out hits whose category or words do not fit the query's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    KEYWORDS_FIELD_NUMBER: _builtins.int
+    category: _builtins.bool
+    """Leave out products of categories that the query is not about."""
+    keywords: _builtins.bool
+    """Leave out products that have none of the query's decisive words."""
+    def __init__(
+        self,
+        *,
+        category: _builtins.bool = ...,
+        keywords: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["picture", b"picture", "product_id", b"product_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "keywords", b"keywords"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Query: _TypeAlias = Query  # noqa: Y015
+Global___RelevanceControl: _TypeAlias = RelevanceControl  # noqa: Y015
+
+@_typing.final
+class SearchSimilarRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    PICTURE_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
+    K_FIELD_NUMBER: _builtins.int
+    FILTERS_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    SUPPLIERS_FIELD_NUMBER: _builtins.int
+    BYPASS_CACHE_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.str
+    """Exactly one of product_id, and (text, picture or both)."""
+    text: _builtins.str
+    picture: _builtins.bytes
+    view: Global___View.ValueType
+    """By what it is to be similar: all there is, if absent."""
+    k: _builtins.int
+    """Most products of either section; 10 if absent."""
+    suppliers: Global___SupplierScope.ValueType
+    bypass_cache: _builtins.bool
+    explain: _builtins.bool
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Filter]: ...
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        picture: _builtins.bytes = ...,
+        view: Global___View.ValueType = ...,
+        k: _builtins.int | None = ...,
+        filters: _abc.Iterable[Global___Filter] | None = ...,
+        fields: _abc.Iterable[_builtins.str] | None = ...,
+        suppliers: Global___SupplierScope.ValueType = ...,
+        bypass_cache: _builtins.bool = ...,
+        explain: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "k", b"k"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_k", b"_k", "bypass_cache", b"bypass_cache", "explain", b"explain", "fields", b"fields", "filters", b"filters", "k", b"k", "picture", b"picture", "product_id", b"product_id", "suppliers", b"suppliers", "text", b"text", "view", b"view"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__k: _TypeAlias = _typing.Literal["k"]  # noqa: Y015
+    _WhichOneofArgType__k: _TypeAlias = _typing.Literal["_k", b"_k"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__k) -> _WhichOneofReturnType__k | None: ...
+
+Global___SearchSimilarRequest: _TypeAlias = SearchSimilarRequest  # noqa: Y015
+
+@_typing.final
+class SearchSimilarResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAME_STYLE_FIELD_NUMBER: _builtins.int
+    SIMILAR_FIELD_NUMBER: _builtins.int
+    SAME_STYLE_THRESHOLD_FIELD_NUMBER: _builtins.int
+    RELEASE_ID_FIELD_NUMBER: _builtins.int
+    DEGRADATIONS_FIELD_NUMBER: _builtins.int
+    CACHE_SOURCE_FIELD_NUMBER: _builtins.int
+    TIMINGS_FIELD_NUMBER: _builtins.int
+    same_style_threshold: _builtins.float
+    """The threshold; absent where the release was not calibrated, and then everything is in similar."""
+    release_id: _builtins.str
+    cache_source: Global___CacheSource.ValueType
+    @_builtins.property
+    def same_style(self) -> Global___Section:
+        """Score at or above the release's same-style threshold."""
+
+    @_builtins.property
+    def similar(self) -> Global___Section: ...
+    @_builtins.property
+    def degradations(self) -> _containers.RepeatedScalarFieldContainer[Global___Degradation.ValueType]: ...
+    @_builtins.property
+    def timings(self) -> Global___StageTimings: ...
+    def __init__(
+        self,
+        *,
+        same_style: Global___Section | None = ...,
+        similar: Global___Section | None = ...,
+        same_style_threshold: _builtins.float | None = ...,
+        release_id: _builtins.str = ...,
+        degradations: _abc.Iterable[Global___Degradation.ValueType] | None = ...,
+        cache_source: Global___CacheSource.ValueType = ...,
+        timings: Global___StageTimings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_same_style_threshold", b"_same_style_threshold", "same_style", b"same_style", "same_style_threshold", b"same_style_threshold", "similar", b"similar", "timings", b"timings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_same_style_threshold", b"_same_style_threshold", "cache_source", b"cache_source", "degradations", b"degradations", "release_id", b"release_id", "same_style", b"same_style", "same_style_threshold", b"same_style_threshold", "similar", b"similar", "timings", b"timings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__same_style_threshold: _TypeAlias = _typing.Literal["same_style_threshold"]  # noqa: Y015
+    _WhichOneofArgType__same_style_threshold: _TypeAlias = _typing.Literal["_same_style_threshold", b"_same_style_threshold"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__same_style_threshold) -> _WhichOneofReturnType__same_style_threshold | None: ...
+
+Global___SearchSimilarResponse: _TypeAlias = SearchSimilarResponse  # noqa: Y015
+
+@_typing.final
+class Section(_message.Message):
+    """Parallel arrays: place i of each belongs to hit i, best first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_IDS_FIELD_NUMBER: _builtins.int
+    SCORES_FIELD_NUMBER: _builtins.int
+    TEXT_WEIGHTS_FIELD_NUMBER: _builtins.int
+    IMAGE_WEIGHTS_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def scores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def text_weights(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def image_weights(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Column]: ...
+    def __init__(
+        self,
+        *,
+        product_ids: _abc.Iterable[_builtins.str] | None = ...,
+        scores: _abc.Iterable[_builtins.float] | None = ...,
+        text_weights: _abc.Iterable[_builtins.float] | None = ...,
+        image_weights: _abc.Iterable[_builtins.float] | None = ...,
+        columns: _abc.Iterable[Global___Column] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "image_weights", b"image_weights", "product_ids", b"product_ids", "scores", b"scores", "text_weights", b"text_weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Section: _TypeAlias = Section  # noqa: Y015
+
+@_typing.final
+class BatchSearchRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
+    SEARCH_SIMILAR_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.int
+    """Comes back with the answer; unique within the stream."""
+    @_builtins.property
+    def search(self) -> Global___SearchRequest: ...
+    @_builtins.property
+    def search_similar(self) -> Global___SearchSimilarRequest: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.int = ...,
+        search: Global___SearchRequest | None = ...,
+        search_similar: Global___SearchSimilarRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "search", b"search", "search_similar", b"search_similar"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "request_id", b"request_id", "search", b"search", "search_similar", b"search_similar"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["search", "search_similar"]  # noqa: Y015
+    _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
+
+Global___BatchSearchRequest: _TypeAlias = BatchSearchRequest  # noqa: Y015
+
+@_typing.final
+class BatchSearchResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SEARCH_FIELD_NUMBER: _builtins.int
+    SEARCH_SIMILAR_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.int
+    @_builtins.property
+    def search(self) -> Global___SearchResponse: ...
+    @_builtins.property
+    def search_similar(self) -> Global___SearchSimilarResponse: ...
+    @_builtins.property
+    def error(self) -> Global___BatchSearchError: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.int = ...,
+        search: Global___SearchResponse | None = ...,
+        search_similar: Global___SearchSimilarResponse | None = ...,
+        error: Global___BatchSearchError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "result", b"result", "search", b"search", "search_similar", b"search_similar"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "request_id", b"request_id", "result", b"result", "search", b"search", "search_similar", b"search_similar"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["search", "search_similar", "error"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___BatchSearchResponse: _TypeAlias = BatchSearchResponse  # noqa: Y015
+
+@_typing.final
+class BatchSearchError(_message.Message):
+    """A google.rpc.Status."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    message: _builtins.str
+    field: _builtins.str
+    """The field at fault, as in BadRequest."""
+    reason: _builtins.str
+    """ErrorInfo.reason."""
+    retry_after_ms: _builtins.int
+    """RetryInfo in milliseconds; 0 if trying again does not help."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+        field: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        retry_after_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "field", b"field", "message", b"message", "reason", b"reason", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSearchError: _TypeAlias = BatchSearchError  # noqa: Y015
 
 @_typing.final
 class Filter(_message.Message):
@@ -170,6 +665,9 @@ class Filter(_message.Message):
     NONE_OF_FIELD_NUMBER: _builtins.int
     RANGE_FIELD_NUMBER: _builtins.int
     IS_FIELD_NUMBER: _builtins.int
+    ANY_FIELD_NUMBER: _builtins.int
+    ALL_FIELD_NUMBER: _builtins.int
+    NOT_FIELD_NUMBER: _builtins.int
     field: _builtins.str
     """category, subcategory, brand, color, supplier, style_group, price or in_stock."""
     @_builtins.property
@@ -178,6 +676,14 @@ class Filter(_message.Message):
     def none_of(self) -> Global___Values: ...
     @_builtins.property
     def range(self) -> Global___Range: ...
+    @_builtins.property
+    def any(self) -> Global___Filters:
+        """Instead of a field and a condition: filters of which one must hold, of which
+        all must hold, or that must not hold.
+        """
+
+    @_builtins.property
+    def all(self) -> Global___Filters: ...
     def __init__(
         self,
         *,
@@ -185,16 +691,38 @@ class Filter(_message.Message):
         any_of: Global___Values | None = ...,
         none_of: Global___Values | None = ...,
         range: Global___Range | None = ...,
+        any: Global___Filters | None = ...,
+        all: Global___Filters | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["any_of", b"any_of", "condition", b"condition", "is", b"is", "none_of", b"none_of", "range", b"range"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "any", b"any", "any_of", b"any_of", "condition", b"condition", "is", b"is", "none_of", b"none_of", "not", b"not", "range", b"range"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["any_of", b"any_of", "condition", b"condition", "field", b"field", "is", b"is", "none_of", b"none_of", "range", b"range"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all", b"all", "any", b"any", "any_of", b"any_of", "condition", b"condition", "field", b"field", "is", b"is", "none_of", b"none_of", "not", b"not", "range", b"range"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_condition: _TypeAlias = _typing.Literal["any_of", "none_of", "range", "is"]  # noqa: Y015
+    _WhichOneofReturnType_condition: _TypeAlias = _typing.Literal["any_of", "none_of", "range", "is", "any", "all", "not"]  # noqa: Y015
     _WhichOneofArgType_condition: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_condition) -> _WhichOneofReturnType_condition | None: ...
 
 Global___Filter: _TypeAlias = Filter  # noqa: Y015
+
+@_typing.final
+class Filters(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def filters(self) -> _containers.RepeatedCompositeFieldContainer[Global___Filter]: ...
+    def __init__(
+        self,
+        *,
+        filters: _abc.Iterable[Global___Filter] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filters", b"filters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Filters: _TypeAlias = Filters  # noqa: Y015
 
 @_typing.final
 class Values(_message.Message):
@@ -263,8 +791,16 @@ class SearchResponse(_message.Message):
     DEGRADATIONS_FIELD_NUMBER: _builtins.int
     CACHE_SOURCE_FIELD_NUMBER: _builtins.int
     TIMINGS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FACETS_FIELD_NUMBER: _builtins.int
+    ONLY_CHANNEL_FIELD_NUMBER: _builtins.int
+    EXPLANATIONS_FIELD_NUMBER: _builtins.int
+    KEYWORDS_FIELD_NUMBER: _builtins.int
+    REMOVALS_FIELD_NUMBER: _builtins.int
     release_id: _builtins.str
     cache_source: Global___CacheSource.ValueType
+    next_page_token: _builtins.str
+    """For the next page; empty where there is none."""
     @_builtins.property
     def product_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -291,6 +827,26 @@ class SearchResponse(_message.Message):
 
     @_builtins.property
     def timings(self) -> Global___StageTimings: ...
+    @_builtins.property
+    def facets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Facet]:
+        """One a requested facet, in the order of the request."""
+
+    @_builtins.property
+    def only_channel(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
+        """True where only the hit's channel found it; empty where one channel was asked."""
+
+    @_builtins.property
+    def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explanation]:
+        """With explain, one a hit."""
+
+    @_builtins.property
+    def keywords(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words that the release knows the query to mean as well, and that the tower read."""
+
+    @_builtins.property
+    def removals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Removal]:
+        """What relevance control left out."""
+
     def __init__(
         self,
         *,
@@ -304,14 +860,119 @@ class SearchResponse(_message.Message):
         degradations: _abc.Iterable[Global___Degradation.ValueType] | None = ...,
         cache_source: Global___CacheSource.ValueType = ...,
         timings: Global___StageTimings | None = ...,
+        next_page_token: _builtins.str = ...,
+        facets: _abc.Iterable[Global___Facet] | None = ...,
+        only_channel: _abc.Iterable[_builtins.bool] | None = ...,
+        explanations: _abc.Iterable[Global___Explanation] | None = ...,
+        keywords: _abc.Iterable[_builtins.str] | None = ...,
+        removals: _abc.Iterable[Global___Removal] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_source", b"cache_source", "channels", b"channels", "columns", b"columns", "degradations", b"degradations", "image_weights", b"image_weights", "product_ids", b"product_ids", "release_id", b"release_id", "scores", b"scores", "text_weights", b"text_weights", "timings", b"timings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_source", b"cache_source", "channels", b"channels", "columns", b"columns", "degradations", b"degradations", "explanations", b"explanations", "facets", b"facets", "image_weights", b"image_weights", "keywords", b"keywords", "next_page_token", b"next_page_token", "only_channel", b"only_channel", "product_ids", b"product_ids", "release_id", b"release_id", "removals", b"removals", "scores", b"scores", "text_weights", b"text_weights", "timings", b"timings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class Facet(_message.Message):
+    """Counts of one field's values, most frequent first, over the products that were
+    ranked for this answer (at least the k returned).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    OF_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    missing: _builtins.int
+    """Products among them without a value."""
+    of: _builtins.int
+    """Products that were counted."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+        missing: _builtins.int = ...,
+        of: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "field", b"field", "missing", b"missing", "of", b"of", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Facet: _TypeAlias = Facet  # noqa: Y015
+
+@_typing.final
+class Explanation(_message.Message):
+    """How one hit came to its score. A rank is 1 for the best and 0 where the channel did not find it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DENSE_RANK_FIELD_NUMBER: _builtins.int
+    DENSE_SCORE_FIELD_NUMBER: _builtins.int
+    LEXICAL_RANK_FIELD_NUMBER: _builtins.int
+    LEXICAL_SCORE_FIELD_NUMBER: _builtins.int
+    MATCHED_WORDS_FIELD_NUMBER: _builtins.int
+    dense_rank: _builtins.int
+    dense_score: _builtins.float
+    lexical_rank: _builtins.int
+    lexical_score: _builtins.float
+    """BM25."""
+    @_builtins.property
+    def matched_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words of the query, and keywords, that the product's text has."""
+
+    def __init__(
+        self,
+        *,
+        dense_rank: _builtins.int = ...,
+        dense_score: _builtins.float = ...,
+        lexical_rank: _builtins.int = ...,
+        lexical_score: _builtins.float = ...,
+        matched_words: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dense_rank", b"dense_rank", "dense_score", b"dense_score", "lexical_rank", b"lexical_rank", "lexical_score", b"lexical_score", "matched_words", b"matched_words"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Explanation: _TypeAlias = Explanation  # noqa: Y015
+
+@_typing.final
+class Removal(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """category or keywords."""
+    products: _builtins.int
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        products: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["products", b"products", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Removal: _TypeAlias = Removal  # noqa: Y015
 
 @_typing.final
 class Column(_message.Message):
@@ -366,6 +1027,7 @@ class StageTimings(_message.Message):
     SEARCH_US_FIELD_NUMBER: _builtins.int
     ASSEMBLE_US_FIELD_NUMBER: _builtins.int
     TOTAL_US_FIELD_NUMBER: _builtins.int
+    LEXICAL_US_FIELD_NUMBER: _builtins.int
     cache_us: _builtins.int
     preprocess_us: _builtins.int
     """Tokenising, or decoding the picture."""
@@ -374,6 +1036,8 @@ class StageTimings(_message.Message):
     search_us: _builtins.int
     assemble_us: _builtins.int
     total_us: _builtins.int
+    lexical_us: _builtins.int
+    """The full-text search, beside the dense one."""
     def __init__(
         self,
         *,
@@ -383,10 +1047,11 @@ class StageTimings(_message.Message):
         search_us: _builtins.int = ...,
         assemble_us: _builtins.int = ...,
         total_us: _builtins.int = ...,
+        lexical_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assemble_us", b"assemble_us", "cache_us", b"cache_us", "encode_us", b"encode_us", "preprocess_us", b"preprocess_us", "search_us", b"search_us", "total_us", b"total_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assemble_us", b"assemble_us", "cache_us", b"cache_us", "encode_us", b"encode_us", "lexical_us", b"lexical_us", "preprocess_us", b"preprocess_us", "search_us", b"search_us", "total_us", b"total_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

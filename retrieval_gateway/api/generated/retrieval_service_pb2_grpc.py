@@ -40,6 +40,16 @@ class RetrievalServiceStub:
                 request_serializer=vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchRequest.SerializeToString,
                 response_deserializer=vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.SearchSimilar = channel.unary_unary(
+                '/vitrine.retrieval.v1.RetrievalService/SearchSimilar',
+                request_serializer=vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchSimilarRequest.SerializeToString,
+                response_deserializer=vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchSimilarResponse.FromString,
+                _registered_method=True)
+        self.BatchSearch = channel.stream_stream(
+                '/vitrine.retrieval.v1.RetrievalService/BatchSearch',
+                request_serializer=vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.BatchSearchRequest.SerializeToString,
+                response_deserializer=vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.BatchSearchResponse.FromString,
+                _registered_method=True)
 
 
 class RetrievalServiceServicer:
@@ -56,6 +66,21 @@ class RetrievalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SearchSimilar(self, request, context):
+        """Finds products like one product, in two sections: the same style, and similar.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchSearch(self, request_iterator, context):
+        """Answers many searches over one stream, each as soon as it is done; the order of
+        the answers is not the order of the requests. A bad one fails alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RetrievalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -63,6 +88,16 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchRequest.FromString,
                     response_serializer=vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchResponse.SerializeToString,
+            ),
+            'SearchSimilar': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchSimilar,
+                    request_deserializer=vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchSimilarRequest.FromString,
+                    response_serializer=vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchSimilarResponse.SerializeToString,
+            ),
+            'BatchSearch': grpc.stream_stream_rpc_method_handler(
+                    servicer.BatchSearch,
+                    request_deserializer=vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.BatchSearchRequest.FromString,
+                    response_serializer=vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.BatchSearchResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -93,6 +128,60 @@ class RetrievalService:
             '/vitrine.retrieval.v1.RetrievalService/Search',
             vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchRequest.SerializeToString,
             vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchSimilar(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vitrine.retrieval.v1.RetrievalService/SearchSimilar',
+            vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchSimilarRequest.SerializeToString,
+            vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.SearchSimilarResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchSearch(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/vitrine.retrieval.v1.RetrievalService/BatchSearch',
+            vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.BatchSearchRequest.SerializeToString,
+            vitrine_dot_retrieval_dot_v1_dot_retrieval__service__pb2.BatchSearchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,12 @@ class RetrievalServiceStub:
     Errors carry google.rpc details: BadRequest names the field at fault,
     RetryInfo says when to try again, ErrorInfo.reason is stable.
     """
+    SearchSimilar: _grpc.UnaryUnaryMultiCallable[_retrieval_service_pb2.SearchSimilarRequest, _retrieval_service_pb2.SearchSimilarResponse]
+    """Finds products like one product, in two sections: the same style, and similar."""
+    BatchSearch: _grpc.StreamStreamMultiCallable[_retrieval_service_pb2.BatchSearchRequest, _retrieval_service_pb2.BatchSearchResponse]
+    """Answers many searches over one stream, each as soon as it is done; the order of
+    the answers is not the order of the requests. A bad one fails alone.
+    """
 
 @_typing.type_check_only
 class RetrievalServiceAsyncStub(RetrievalServiceStub):
@@ -50,6 +56,12 @@ class RetrievalServiceAsyncStub(RetrievalServiceStub):
 
     Errors carry google.rpc details: BadRequest names the field at fault,
     RetryInfo says when to try again, ErrorInfo.reason is stable.
+    """
+    SearchSimilar: _aio.UnaryUnaryMultiCallable[_retrieval_service_pb2.SearchSimilarRequest, _retrieval_service_pb2.SearchSimilarResponse]  # type: ignore[assignment]
+    """Finds products like one product, in two sections: the same style, and similar."""
+    BatchSearch: _aio.StreamStreamMultiCallable[_retrieval_service_pb2.BatchSearchRequest, _retrieval_service_pb2.BatchSearchResponse]  # type: ignore[assignment]
+    """Answers many searches over one stream, each as soon as it is done; the order of
+    the answers is not the order of the requests. A bad one fails alone.
     """
 
 class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -65,6 +77,24 @@ class RetrievalServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors carry google.rpc details: BadRequest names the field at fault,
         RetryInfo says when to try again, ErrorInfo.reason is stable.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchSimilar(
+        self,
+        request: _retrieval_service_pb2.SearchSimilarRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_retrieval_service_pb2.SearchSimilarResponse, _abc.Awaitable[_retrieval_service_pb2.SearchSimilarResponse]]:
+        """Finds products like one product, in two sections: the same style, and similar."""
+
+    @_abc_1.abstractmethod
+    def BatchSearch(
+        self,
+        request_iterator: _MaybeAsyncIterator[_retrieval_service_pb2.BatchSearchRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_retrieval_service_pb2.BatchSearchResponse], _abc.AsyncIterator[_retrieval_service_pb2.BatchSearchResponse]]:
+        """Answers many searches over one stream, each as soon as it is done; the order of
+        the answers is not the order of the requests. A bad one fails alone.
         """
 
 def add_RetrievalServiceServicer_to_server(servicer: RetrievalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,1 @@
+"""Ways to find products for one query, and how their rankings become one."""
