@@ -15,16 +15,15 @@ that was interrupted goes on from its progress there.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.quality.dense_run import dense_run, tower_vectors, untuned_vectors
-from catalog.atomic import make_folder, write_atomically
+from benchmarks.quality.kept_results import identity, kept_or_made, step_teller
 from catalog.catalogue import Catalogue
 from catalog.click_simulation import simulate_clicks
 from catalog.photographs import DecodedPhotographs, Photograph, decode_photographs, read_photographs
@@ -35,7 +34,6 @@ from catalog.tables import read_columns
 from evaluation.measures import evaluate_run
 from faults import InvalidInput
 from towers.recipe import Recipe, load_recipe
-from towers.training.loop import Step
 from towers.training.resume import ProgressFolder
 from towers.training.train import train
 
@@ -93,7 +91,7 @@ def zero_shot(shops: Shops, source: str, recipe: Recipe, progress: ProgressFolde
         rest,
         shops.clicks(rest, recipe.seed),
         decode_catalogue(rest, size, views),
-        _said(source),
+        step_teller(source),
         progress,
         photographs=_photographs(shops, corpus, size),
     )
@@ -115,66 +113,19 @@ def zero_shot(shops: Shops, source: str, recipe: Recipe, progress: ProgressFolde
     return result
 
 
-def identity(shops: Shops, recipe: Recipe) -> str:
-    """A hash of what a result depends on: catalogue, recipe, photographs."""
-    whole = hashlib.sha256(shops.catalogue.fingerprint().encode())
-    whole.update(recipe.model_dump_json().encode())
-    for photograph in shops.photographs:
-        whole.update(photograph.data)
-    return whole.hexdigest()
-
-
 def results(shops: Shops, sources: Sequence[str], recipe: Recipe, out: Path) -> list[dict[str, Any]]:
     """Measures the sources that were not measured before, and returns all of them."""
-    make_folder(out)
-    known = {"identity": identity(shops, recipe), "recipe": recipe.name}
-    every = []
-    for source in sources:
-        path = out / f"{recipe.name}-{source}.json"
-        result = _kept(path, known)
-        if result is None:
-            progress = ProgressFolder(
-                out / f".{recipe.name}-{source}.progress", _say, {"held out": source, **known}
-            )
-            result = {**known, **zero_shot(shops, source, recipe, progress)}
-            _write(path, result)
-            progress.remove()
-        every.append(result)
-    return every
-
-
-def _kept(path: Path, known: dict[str, str]) -> dict[str, Any] | None:
-    """An earlier result, where it is of the same catalogue and recipe."""
-    if not path.is_file():
-        return None
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if result.get("identity") == known["identity"]:
-        return result
-    _say(f"{path} is of another catalogue or recipe: it is measured anew")
-    return None
-
-
-def _write(path: Path, result: dict[str, Any]) -> None:
-    content = json.dumps(result, indent=1).encode()
-    write_atomically(path, lambda stream: stream.write(content))
+    known = {"identity": identity(shops.catalogue, recipe, tuple(shops.photographs)), "recipe": recipe.name}
+    return [
+        kept_or_made(out, f"{recipe.name}-{source}", known, partial(zero_shot, shops, source, recipe))
+        for source in sources
+    ]
 
 
 def _photographs(shops: Shops, corpus: Catalogue, size: int) -> DecodedPhotographs | None:
     """The photographs without those of the held-out source's products."""
     kept = [photograph for photograph in shops.photographs if photograph.group_id not in corpus]
     return decode_photographs(kept, size) if kept else None
-
-
-def _said(source: str, every: int = 50) -> Any:
-    def on_step(step: Step) -> None:
-        if step.number % every == 0 or step.number == step.of:
-            _say(f"{source}: step {step.number} of {step.of}, {step.stage}, loss {step.loss:.3f}")
-
-    return on_step
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
