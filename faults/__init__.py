@@ -6,6 +6,7 @@ about it. This package imports nothing of ours, so every other package may use i
     VitrineError
     ├── UserError                the caller can mend it
     │   ├── InvalidInput         a value that no state of the system would accept
+    │   ├── Unauthenticated      nobody knows who this caller is
     │   ├── NotPermitted         this caller may not do it
     │   ├── NotFound             a name or id that does not exist here
     │   ├── CatalogueError       a catalogue or click log that cannot be read as it is
@@ -40,6 +41,7 @@ __all__ = [
     "OperationalError",
     "Overloaded",
     "StorageFailed",
+    "Unauthenticated",
     "Unavailable",
     "UserError",
     "VitrineError",
@@ -95,6 +97,12 @@ class InvalidInput(UserError):
     """A value that no state of the system would accept."""
 
     reason = "INVALID_INPUT"
+
+
+class Unauthenticated(UserError):
+    """No API key, or one that is not known here."""
+
+    reason = "UNAUTHENTICATED"
 
 
 class NotPermitted(UserError):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from catalog.catalogue import Catalogue
 from catalog.pictures import DecodedPictures
-from retrieval_gateway.encoding.encoder import Encoder, ProductEmbedding
+from retrieval_gateway.encoding.encoder import Encoder, ProductEmbedding, ProductRow
 
 _IN_FLIGHT = 2
 """Calls at once: one runs while the next is prepared."""
@@ -50,18 +50,41 @@ async def embed_catalogue(
         Unavailable: Triton does not answer.
         InvalidInput: Triton refuses a product.
     """
+
+    def row(place: int) -> ProductRow:
+        text = catalogue.products[place].indexed_text()
+        return encoder.product_row(text, pictures.pixels[place], pictures.has_image[place])
+
+    embeddings = await embed_rows(encoder, len(catalogue), row, rows, on_progress)
+    return Embeddings(
+        np.stack([embedding.vector for embedding in embeddings]),
+        np.stack([embedding.weights for embedding in embeddings]),
+    )
+
+
+async def embed_rows(
+    encoder: Encoder,
+    count: int,
+    row: Callable[[int], ProductRow],
+    rows: int = 16,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> list[ProductEmbedding]:
+    """Embeds ``count`` rows of the product tower, in their order; errors as ``embed_catalogue``.
+
+    Args:
+        encoder: bound to the towers of the release to be.
+        count: how many.
+        row: makes one of them, when its turn has come: pictures are large.
+        rows: of one call.
+        on_progress: told how many are done.
+    """
     places = asyncio.Semaphore(_IN_FLIGHT)
     done = 0
 
     async def embed(start: int) -> list[ProductEmbedding]:
         nonlocal done
         async with places:
-            batch = [
-                encoder.product_row(
-                    catalogue.products[row].indexed_text(), pictures.pixels[row], pictures.has_image[row]
-                )
-                for row in range(start, min(start + rows, len(catalogue)))
-            ]
+            batch = [row(place) for place in range(start, min(start + rows, count))]
             found = await encoder.product_embeddings(batch)
         done += len(found)
         on_progress(done)
@@ -69,11 +92,7 @@ async def embed_catalogue(
 
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(embed(start)) for start in range(0, len(catalogue), rows)]
+            tasks = [group.create_task(embed(start)) for start in range(0, count, rows)]
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed  # the rest was cancelled; callers know our errors, not groups
-    embeddings = [embedding for task in tasks for embedding in task.result()]
-    return Embeddings(
-        np.stack([embedding.vector for embedding in embeddings]),
-        np.stack([embedding.weights for embedding in embeddings]),
-    )
+    return [embedding for task in tasks for embedding in task.result()]

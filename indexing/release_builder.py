@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from catalog.catalogue import Catalogue
 from catalog.keyword_table import KeywordTable
@@ -15,28 +18,39 @@ from catalog.tokenizer import Tokenizer
 from faults import InvalidInput
 from indexing.embedding import Embeddings, embed_catalogue
 from indexing.engine_facts import engine_part, plans_of
+from indexing.lexical import write_lexical
+from indexing.merge_plan import choose_plan
 from indexing.recall_gate import gated_index
+from indexing.same_style import calibrated_views
+from indexing.tuning_queries import TuningQueries, simulated_queries, with_vectors
+from indexing.view_vectors import VIEW_FILES, view_vectors
 from releases.engine_manifest import EngineManifest
 from releases.export_record import KEYWORDS_FILE, ExportRecord, newest_pair, version_folder
 from releases.manifest import (
     CataloguePart,
     GateReport,
+    HalfName,
     IndexPart,
     Manifest,
     Probe,
     ProbePicture,
     ReleaseDraft,
+    SameStylePart,
     TokenizerPart,
     TowerName,
+    ViewName,
     require_equal,
 )
 from releases.store import ReleaseStore
+from retrieval_gateway.channels.lexical import LexicalIndex
 from retrieval_gateway.encoding.encoder import Encoder, EncoderSpec
 from retrieval_gateway.index.builder import save_index
 from retrieval_gateway.index.faiss_index import FaissIndex
 from retrieval_gateway.index.product_table import write_product_table
 from retrieval_gateway.index.vectors import write_vectors
 from retrieval_gateway.loaded_release import INDEX_FILE, PRODUCTS_FILE, TOKENIZER_FILE, VECTORS_FILE
+
+Vectors = npt.NDArray[np.float32]
 
 _PROBE_TEXTS = ("red mug", "men's running shoes size 44", "a")
 
@@ -99,6 +113,7 @@ async def build_release(
     pictures: DecodedPictures,
     command: str,
     on_progress: Callable[[int], None] = lambda _: None,
+    views: bool = True,
 ) -> Manifest:
     """Makes and publishes a release; it is not active yet.
 
@@ -110,6 +125,8 @@ async def build_release(
         pictures: decoded at the towers' size.
         command: the command line, for the manifest.
         on_progress: told how many products are embedded.
+        views: keep each product's text alone and pictures alone as well: embedding takes up to three times
+            as long, and "similar by picture" needs it.
 
     Raises:
         InvalidInput: there is nothing to index.
@@ -119,15 +136,51 @@ async def build_release(
     """
     if len(catalogue) == 0:
         raise InvalidInput("no products to index", field="--catalog", value=str(catalogue.source))
-    embeddings = await embed_catalogue(encoder, catalogue, pictures, on_progress=on_progress)
+    count, passes = len(catalogue), 3 if views else 1
+    embeddings = await embed_catalogue(
+        encoder, catalogue, pictures, on_progress=lambda done: on_progress(done // passes)
+    )
+    halves: dict[HalfName, Vectors] = {}
+    if views:
+        told = lambda done: on_progress((count + 2 * done) // passes)  # noqa: E731
+        halves = await view_vectors(encoder, catalogue, pictures, embeddings.vectors, told)
     probes = await _probes(encoder, towers)
     index, recall = await asyncio.to_thread(gated_index, embeddings.vectors)
+    compared: dict[ViewName, Vectors] = {"both": embeddings.vectors}
+    compared.update(halves.items())
+    same_style = await asyncio.to_thread(calibrated_views, compared, catalogue.products)
+    queries = await with_vectors(await asyncio.to_thread(simulated_queries, catalogue), encoder)
 
     def fill(folder: Path) -> ReleaseDraft:
         _write_files(folder, towers, catalogue, embeddings, index)
-        return _draft(towers, catalogue, index, recall, probes, command)
+        for half, vectors in halves.items():
+            write_vectors(folder / VIEW_FILES[half], vectors)
+        draft = _draft(towers, catalogue, index, recall, probes, command)
+        draft = _with_full_text(draft, folder, catalogue, queries, embeddings.vectors)
+        return _with_views(draft, halves, same_style)
 
     return await asyncio.to_thread(store.publish, fill)
+
+
+def _with_full_text(
+    draft: ReleaseDraft, folder: Path, catalogue: Catalogue, queries: TuningQueries, vectors: Vectors
+) -> ReleaseDraft:
+    part = write_lexical(folder, catalogue)
+    plan = choose_plan(queries, vectors, LexicalIndex.open(folder / part.folder))
+    return draft.model_copy(update={"lexical": part, "merge": plan})
+
+
+def _with_views(
+    draft: ReleaseDraft, halves: Collection[HalfName], same_style: dict[ViewName, SameStylePart]
+) -> ReleaseDraft:
+    both = same_style.get("both")
+    return draft.model_copy(
+        update={
+            "view_vectors": {half: VIEW_FILES[half] for half in halves},
+            "same_style": same_style,
+            "same_style_threshold": None if both is None else both.threshold,
+        }
+    )
 
 
 async def _probes(encoder: Encoder, towers: ExportedTowers) -> tuple[Probe, ...]:

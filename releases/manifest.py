@@ -25,10 +25,13 @@ __all__ = [
     "FilePart",
     "GateReport",
     "IndexPart",
+    "LexicalPart",
     "Manifest",
+    "MergePart",
     "Probe",
     "ProbePicture",
     "ReleaseDraft",
+    "SameStylePart",
     "TokenizerPart",
     "TowerPart",
     "parse_manifest",
@@ -44,6 +47,8 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 TowerName = Literal["query_tower", "product_tower"]
 ProbePicture = Literal["none", "ramp"]
+HalfName = Literal["text", "image"]
+ViewName = Literal["both", "text", "image"]
 
 
 class _Part(BaseModel):
@@ -115,6 +120,47 @@ class GateReport(_Part):
     thresholds: dict[str, float]
 
 
+class SameStylePart(_Part):
+    """Where "the same style" begins, for vectors of one view, and what that threshold is worth."""
+
+    threshold: float
+    """Cosine from which on two products are called the same style."""
+    wanted_precision: float
+    """What the threshold was chosen for."""
+    precision: float
+    """Share of the pairs above it that are of one style, among the training styles that it was chosen on."""
+    recall: float
+    """Share of the pairs of one style that are above it."""
+    pairs: Count
+    """Pairs of one style that it was chosen on."""
+    held_out_precision: float | None = None
+    held_out_recall: float | None = None
+    """The same among styles that were kept out of training; absent where the catalogue has none."""
+
+
+class LexicalPart(_Part):
+    """The full-text index, and the rules that made it."""
+
+    folder: str
+    """Its files stand in ``files`` under this name, so that each is covered by a hash."""
+    rules_version: Positive
+    """Of text to words: a query that is cut by other rules finds other products."""
+    engine: str
+    """What wrote it, with its file format."""
+
+
+class MergePart(_Part):
+    """How the release merges its channels, and what that was chosen by."""
+
+    method: Literal["reciprocal_rank", "weighted_scores"]
+    dense_weight: Annotated[float, Field(ge=0)]
+    lexical_weight: Annotated[float, Field(ge=0)]
+    chosen_by: str
+    """Which queries, or ``default: ...`` with the reason why there were none."""
+    figures: dict[str, float] = {}
+    """nDCG@10 on those queries: of either channel, of this plan, and of the best plan for these alone."""
+
+
 class Probe(_Part):
     """A golden input: whoever loads the release recomputes it and compares.
 
@@ -157,8 +203,17 @@ class ReleaseDraft(_Part):
     gates: tuple[GateReport, ...] = ()
     probes: tuple[Probe, ...] = ()
     same_style_threshold: float | None = None
+    """Of whole products; absent where the catalogue has no style groups to calibrate it on."""
+    same_style: dict[ViewName, SameStylePart] = {}
+    """By view, the threshold of its vectors with its figures."""
+    view_vectors: dict[HalfName, str] = {}
+    """Names in ``files`` of the vectors of each product's text alone and pictures alone, where kept."""
     keyword_table: str | None = None
     """Name in ``files`` of the keyword table, where the release has one."""
+    lexical: LexicalPart | None = None
+    """Absent in releases from before full text: their lexical channel does not answer."""
+    merge: MergePart | None = None
+    """Absent in the same releases."""
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -189,9 +244,12 @@ class Manifest(ReleaseDraft):
 
     @model_validator(mode="after")
     def _files_named(self) -> Self:
-        for name in (self.index.file, self.keyword_table):
+        for name in (self.index.file, self.keyword_table, *self.view_vectors.values()):
             if name is not None and name not in self.files:
                 raise ValueError(f"{name!r} is named by the manifest but is not among its files")
+        folder = self.lexical and f"{self.lexical.folder}/"
+        if folder and not any(name.startswith(folder) for name in self.files):
+            raise ValueError(f"{folder!r} is named by the manifest but none of its files is in it")
         return self
 
     def to_json(self) -> str:

@@ -23,6 +23,7 @@ from pathlib import Path
 import faults
 from releases.active import ActivePointer
 from releases.files import file_lock, fsync_folder, fsync_tree, storage_errors
+from releases.in_use import Hold, claim, engine_turn, hold
 from releases.listing import ReleaseInfo, describe
 from releases.manifest import (
     MANIFEST_NAME,
@@ -112,6 +113,42 @@ class ReleaseStore:
         verify_files(folder, manifest.files, progress)
         return manifest
 
+    # -- using -----------------------------------------------------------------------------
+
+    def hold(self, release_id: str) -> Hold:
+        """Says that this process uses a release, until the hold is closed: it is not retired meanwhile.
+
+        Waits while somebody has claimed it. Raises like ``path``.
+        """
+        return hold(self.path(release_id))
+
+    def claim(self, release_id: str, within_s: float = 0.0) -> Hold | None:
+        """Takes a release for oneself for as long as the hold is open; None if somebody uses it.
+
+        Args:
+            release_id: the release.
+            within_s: how long to try, in seconds: others may only be looking.
+
+        Raises like ``path``.
+        """
+        return claim(self.path(release_id), within_s)
+
+    def in_use(self) -> _Ids:
+        """Returns the ids of the releases that some process uses, oldest first."""
+        used = []
+        for release_id in self._ids():
+            with contextlib.suppress(faults.NotFound):
+                free = self.claim(release_id)
+                if free is None:
+                    used.append(release_id)
+                else:
+                    free.close()
+        return used
+
+    def engine_turn(self) -> contextlib.AbstractContextManager[object]:
+        """Waits for one's turn to change which engines Triton has loaded: see ``in_use.engine_turn``."""
+        return engine_turn(self.root)
+
     # -- changing --------------------------------------------------------------------------
 
     def publish(self, build: Callable[[Path], ReleaseDraft]) -> Manifest:
@@ -181,8 +218,8 @@ class ReleaseStore:
     def retire(self, keep: int) -> _Ids:
         """Removes the oldest releases until ``keep`` are left, and returns the removed ids.
 
-        The active release and the one that ``rollback`` would return to are never removed,
-        even if more than ``keep`` stay for that. Readers that have files open keep them.
+        The active release, the one that ``rollback`` would return to, and those that some process
+        uses are never removed, even if more than ``keep`` stay for that.
 
         Raises:
             faults.InvalidInput: ``keep`` is below 1.
@@ -200,16 +237,25 @@ class ReleaseStore:
             sweep(self.root)
             ids = self._ids()
             safe = {self.active_id(), *self._active.earlier(ids)[-1:]}
-            surplus = max(0, len(ids) - keep)
-            removed = [release_id for release_id in ids if release_id not in safe][:surplus]
-            for release_id in removed:
-                # Renamed to a name that the next sweep removes: never half a release under its id.
-                gone = self.root / f".staging-retired-{release_id}"
-                (self.root / release_id).rename(gone)
-                shutil.rmtree(gone, ignore_errors=True)
+            removed: _Ids = []
+            for release_id in ids:
+                if len(ids) - len(removed) > keep and release_id not in safe and self._remove(release_id):
+                    removed.append(release_id)
             return removed
 
     # -- inside ----------------------------------------------------------------------------
+
+    def _remove(self, release_id: str) -> bool:
+        """Removes a release, unless somebody uses it."""
+        free = self.claim(release_id)
+        if free is None:
+            return False
+        with free:
+            # Renamed to a name that the next sweep removes: never half a release under its id.
+            gone = self.root / f".staging-retired-{release_id}"
+            (self.root / release_id).rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+        return True
 
     def _lock(self) -> contextlib.AbstractContextManager[None]:
         return file_lock(self.root / ".lock", self._lock_timeout_s)

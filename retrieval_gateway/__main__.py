@@ -13,9 +13,10 @@ from retrieval_gateway.settings import load_settings
 
 def main() -> int:
     """Serves until told to stop; returns the exit code."""
-    configure_logs()
     try:
-        asyncio.run(serve(load_settings()))
+        settings = load_settings()
+        configure_logs(queries=settings.log_queries)
+        asyncio.run(serve(settings))
     except VitrineError as error:
         sys.stderr.write(f"vitrine gateway: {error}\n")
         return 2

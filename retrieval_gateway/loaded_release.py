@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from catalog.keyword_table import KeywordTable
 from catalog.pictures import PictureLimits
 from catalog.preprocessing import preprocessing_hash
 from catalog.tokenizer import Tokenizer
-from faults import Mismatch
-from releases.manifest import Manifest, require_equal
+from releases.manifest import HalfName, Manifest, require_equal
 from releases.store import ReleaseStore
+from retrieval_gateway.channels.analysis import RULES_VERSION
+from retrieval_gateway.channels.lexical import LexicalIndex
+from retrieval_gateway.channels.merging import DEFAULT_PLAN, MergePlan
 from retrieval_gateway.encoding.encoder import Encoder, EncoderSpec, TritonLink, Vector
 from retrieval_gateway.index.builder import load_index
 from retrieval_gateway.index.filter_masks import FilterMasks
@@ -41,11 +43,29 @@ class LoadedRelease:
     vectors: Vector
     """float32[N,dim], memory-mapped: the stored vectors, row by row as the index."""
     picture_limits: PictureLimits
+    views: Mapping[HalfName, Vector] = field(default_factory=dict)
+    """By half, float32[N,dim], memory-mapped: a product's text or pictures alone; zeros where it has none."""
+    lexical: LexicalIndex | None = None
+    """Full text, row by row as the index; None: the release was made before there was one."""
+    merge_plan: MergePlan = DEFAULT_PLAN
+    """How the release merges its channels, unless a request says otherwise."""
 
     @property
     def release_id(self) -> str:
         """The release's id."""
         return self.manifest.release_id
+
+    @property
+    def same_style_threshold(self) -> float | None:
+        """Cosine of whole products from which on they are the same style; None: not calibrated."""
+        return self.manifest.same_style_threshold
+
+    def same_style_threshold_of(self, half: HalfName | None) -> float | None:
+        """The threshold of vectors of one half; None is the whole product."""
+        if half is None:
+            return self.same_style_threshold
+        part = self.manifest.same_style.get(half)
+        return None if part is None else part.threshold
 
 
 def load_release(
@@ -68,7 +88,40 @@ def load_release(
     words = manifest.keyword_table
     keywords = None if words is None else KeywordTable.from_json((folder / words).read_bytes())
     encoder = Encoder(link, EncoderSpec.of(manifest), tokenizer, keywords)
-    return LoadedRelease(manifest, encoder, index, table, FilterMasks(table), vectors, picture_limits)
+    views = {half: open_vectors(folder / name) for half, name in manifest.view_vectors.items()}
+    for half, of_half in views.items():
+        require_equal(
+            f"shape of the {half} vectors", expected=vectors.shape, found=of_half.shape, fix=_MAKE_IT_HERE
+        )
+    return LoadedRelease(
+        manifest,
+        encoder,
+        index,
+        table,
+        FilterMasks(table),
+        vectors,
+        picture_limits,
+        views,
+        _open_lexical(manifest, folder),
+        _plan_of(manifest),
+    )
+
+
+def _open_lexical(manifest: Manifest, folder: Path) -> LexicalIndex | None:
+    part = manifest.lexical
+    if part is None:
+        return None
+    what = "rules of the full-text index"
+    require_equal(what, expected=part.rules_version, found=RULES_VERSION, fix=_MAKE_IT_HERE)
+    lexical = LexicalIndex.open(folder / part.folder)
+    what = "products in the full-text index"
+    require_equal(what, expected=manifest.index.count, found=lexical.count, fix=_MAKE_IT_HERE)
+    return lexical
+
+
+def _plan_of(manifest: Manifest) -> MergePlan:
+    part = manifest.merge
+    return DEFAULT_PLAN if part is None else MergePlan(part.method, part.dense_weight, part.lexical_weight)
 
 
 def _check(
@@ -89,32 +142,3 @@ def _check(
         ("index dimension", manifest.dim, index.dim),
     ):
         require_equal(what, expected=expected, found=found, fix=_MAKE_IT_HERE)
-
-
-async def check_probes(release: LoadedRelease) -> None:
-    """Recomputes the release's golden inputs through Triton.
-
-    This notices an engine that is not the release's on any target and any host: model
-    files may be where the gateway cannot read them.
-
-    Raises:
-        Mismatch: Triton's vector is not the release's.
-        Unavailable: Triton does not answer.
-    """
-    for probe in release.manifest.probes:
-        found = await release.encoder.probe(probe)
-        expected = np.asarray(probe.expected, dtype=np.float32)
-        alike = found.shape == expected.shape
-        cosine = float(found @ expected) if alike else 0.0
-        if not cosine >= probe.minimum_cosine:
-            part = release.manifest.towers[probe.tower]
-            mismatch = Mismatch(
-                f"vector of the probe of {part.model} version {part.version}",
-                expected=f"cosine of at least {probe.minimum_cosine} to release {release.release_id}",
-                found=f"cosine {cosine:.6f}" if alike else f"{found.size} numbers",
-                fix="Triton runs another engine under that version: put the release's model back into "
-                "the model repository, or make a new release with `vitrine index`.",
-            )
-            release.encoder.distrust(mismatch)
-            raise mismatch
-    release.encoder.distrust(None)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from retrieval_gateway.degraded import Degraded
+
 LATENCY_BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 )  # fmt: skip
@@ -41,6 +43,9 @@ class Metrics:
             registry=self.registry,
         )
         self.in_flight = Gauge("vitrine_requests_in_flight", "Requests in work.", registry=self.registry)
+        self.admission_limit = Gauge(
+            "vitrine_admission_limit", "Searches that may be computed at once now.", registry=self.registry
+        )
         self.answers = Counter(
             "vitrine_cache_answers",
             "Searches by where the answer came from: memory, redis, flight (shared) or computed.",
@@ -49,6 +54,18 @@ class Metrics:
         )
         self.cache_events = Counter(
             "vitrine_cache_events", "What happened in the cache, by kind.", ("kind",), registry=self.registry
+        )
+        self.channel_failures = Counter(
+            "vitrine_channel_failures",
+            "Times a channel did not answer a search: dense or lexical.",
+            ("channel",),
+            registry=self.registry,
+        )
+        self.relevance_removals = Counter(
+            "vitrine_relevance_removals",
+            "Products that relevance control left out, by reason: category or keywords.",
+            ("reason",),
+            registry=self.registry,
         )
         self.gathered_rows = Histogram(
             "vitrine_gathered_rows",
@@ -65,6 +82,15 @@ class Metrics:
         )
         self.triton_up = Gauge(
             "vitrine_triton_up", "1 if the last real inference succeeded.", registry=self.registry
+        )
+        self.degraded = Degraded(
+            Gauge(
+                "vitrine_degraded",
+                "1 while the gateway answers without something, by what: triton, cache, dense_channel, "
+                "lexical_channel or gpu_index.",
+                ("reason",),
+                registry=self.registry,
+            )
         )
         self.release_loads = Counter(
             "vitrine_release_loads", "Releases loaded, by outcome.", ("outcome",), registry=self.registry

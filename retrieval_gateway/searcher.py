@@ -1,29 +1,37 @@
-"""One search from checked query to reply: cache? -> encode -> search -> assemble."""
+"""One request from checked query to reply: is it cached? else answer it, pack it, keep it.
+
+    search  -> ranked_search.search   -> api.replies.search_body
+    similar -> similar_search.similar -> api.replies.similar_body
+
+**What is cached:** every answer that query and release decide alone: pages and explanations too. Not cached
+is an answer that is degraded by something that may be over a moment later (a channel that failed), and
+nothing is read or kept for a request that bypasses the cache.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
-import numpy as np
-
-from catalog.pictures import decode_picture
-from faults import InvalidInput, NotFound
+from faults import Mismatch
+from retrieval_gateway import deadline, ranked_search, similar_search
+from retrieval_gateway.answer import Degradation, SearchAnswer, SimilarAnswer, passing
 from retrieval_gateway.api import replies
-from retrieval_gateway.cache.key import KeyPart, cache_key
+from retrieval_gateway.api.generated import retrieval_service_pb2 as pb
+from retrieval_gateway.cache.key import cache_key
 from retrieval_gateway.cache.response_cache import ResponseCache
-from retrieval_gateway.encoding.encoder import Pixels, Vector
-from retrieval_gateway.index.types import Neighbours
 from retrieval_gateway.loaded_release import LoadedRelease
 from retrieval_gateway.metrics import Metrics
-from retrieval_gateway.query import LikeProduct, Picture, SearchQuery, Words
+from retrieval_gateway.query import Example, Picture, SearchQuery, SimilarQuery, WordsAndPicture, key_parts
 from retrieval_gateway.release_follower import ReleaseFollower
+from retrieval_gateway.search_reports import Saw, SearchReports, unwatched
 from retrieval_gateway.stopwatch import Stopwatch
+from retrieval_gateway.workers import MANY, Decode, Workers
 
-T = TypeVar("T")
+__all__ = ["Searcher"]
 
 
 class Searcher:
@@ -32,124 +40,153 @@ class Searcher:
     Args:
         follower: the owner of the serving release.
         cache: finished replies.
-        executor: runs what computes (index, decoder) beside the event loop.
+        executor: runs what computes (index, full text, decoder) beside the event loop.
         metrics: stage times and cache answers.
+        place: holds a place for one computation, or refuses it (``admission.Admission.compute``).
+        decode: decodes pictures (``security.picture_pool.PicturePool.decode``); None: the executor does.
+        saw: told how channels fared (``degraded.Degraded.saw``).
     """
 
     def __init__(
-        self, follower: ReleaseFollower, cache: ResponseCache, executor: Executor, metrics: Metrics
+        self,
+        follower: ReleaseFollower,
+        cache: ResponseCache,
+        executor: Executor,
+        metrics: Metrics,
+        place: Callable[[], AbstractContextManager[None]] = nullcontext,
+        decode: Decode | None = None,
+        saw: Saw = unwatched,
     ) -> None:
         self._follower = follower
         self._cache = cache
-        self._executor = executor
+        self._workers = Workers(executor, decode)
         self._metrics = metrics
+        self._reports = SearchReports(metrics, saw)
+        self._place = place
 
     async def search(self, query: SearchQuery) -> bytes:
         """Returns a serialised SearchResponse.
 
         Raises:
-            InvalidInput: a picture that cannot be decoded, or a filter that does not fit its field.
+            InvalidInput: a picture that cannot be decoded, or a vector of another dimension.
+            Mismatch: the page belongs to another release.
             NotFound: the product is not in the release.
-            Unavailable: no release serves, or Triton does not answer and the cache cannot help.
+            Overloaded: as many answers are being computed as end in time.
+            Unavailable: no release serves, or every channel failed and the cache cannot help.
         """
+        return await self._reply(query, pb.SearchResponse)
+
+    async def similar(self, query: SimilarQuery) -> bytes:
+        """Returns a serialised SearchSimilarResponse; errors as ``search``."""
+        return await self._reply(query, pb.SearchSimilarResponse)
+
+    async def prewarm(self, query: SearchQuery | SimilarQuery, release: LoadedRelease) -> None:
+        """Answers from a release that need not serve yet, and keeps the answer; errors as ``search``."""
+        await self._cached(query, release, Stopwatch())
+
+    async def _reply(
+        self,
+        query: SearchQuery | SimilarQuery,
+        kind: type[pb.SearchResponse] | type[pb.SearchSimilarResponse],
+    ) -> bytes:
         watch = Stopwatch()
         with self._follower.current() as release:
+            _require_release(query, release)
             if query.bypass_cache:
-                body, source = await self._answer(query, release, watch), "computed"
+                body, source = (await self._answer(query, release, watch)).body, "computed"
             else:
-                body, source = await self._cached_answer(query, release, watch)
+                body, source = await self._cached(query, release, watch)
         self._metrics.answers.labels(source).inc()
         for stage, seconds in watch.seconds.items():
             self._metrics.stage_seconds.labels(stage).observe(seconds)
-        return body + replies.trailer(source, {**watch.seconds, "total": watch.total})
+        return body + replies.trailer(kind, source, {**watch.seconds, "total": watch.total})
 
-    async def _cached_answer(
-        self, query: SearchQuery, release: LoadedRelease, watch: Stopwatch
+    async def _cached(
+        self, query: SearchQuery | SimilarQuery, release: LoadedRelease, watch: Stopwatch
     ) -> tuple[bytes, str]:
-        key = cache_key(release.release_id, key_parts(query))
         computing = Stopwatch()
-        answer = await self._cache.get_or_compute(
-            key, release.release_id, lambda: self._answer(query, release, computing)
-        )
+        taken = 0.0
+
+        async def compute() -> bytes:
+            nonlocal taken
+            began = watch.total
+            answer = await self._answer(query, release, computing)
+            taken = watch.total - began
+            if not answer.lasting:
+                raise _NotKept(answer.body)
+            return answer.body
+
+        key = cache_key(release.release_id, key_parts(query))
+        try:
+            found = await self._cache.get_or_compute(
+                key,
+                release.release_id,
+                compute,
+                replay=query if _is_small(query) else None,
+                budget_s=deadline.remaining(),
+            )
+            body, source = found.payload, str(found.source)
+        except _NotKept as passed_by:
+            body, source = passed_by.body, "computed" if taken else "flight"
         # What the cache itself took is what is left when the computation is taken off.
-        watch.seconds["cache"] = max(0.0, watch.total - sum(computing.seconds.values()))
-        if answer.source == "computed":
+        watch.seconds["cache"] = max(0.0, watch.total - taken)
+        if source == "computed":
             watch.seconds |= computing.seconds
-        return answer.payload, answer.source
+        return body, source
 
-    async def _answer(self, query: SearchQuery, release: LoadedRelease, watch: Stopwatch) -> bytes:
-        vector, truncated = await self._vector(query, release, watch)
-        with watch.stage("search"):
-            found = await self._run(partial(_find, release, vector, query))
-        with watch.stage("assemble"):
-            return replies.body(release.release_id, release.table, found, query.k, query.fields, truncated)
-
-    async def _vector(
-        self, query: SearchQuery, release: LoadedRelease, watch: Stopwatch
-    ) -> tuple[Vector, bool]:
-        """Returns the query's vector, and whether its words were cut."""
-        match query.subject:
-            case Words(text):
-                with watch.stage("preprocess"):
-                    tokens = release.encoder.tokenise(text)
-                with watch.stage("encode"):
-                    return await release.encoder.encode_words(tokens), tokens.truncated
-            case Picture(data):
-                size = release.manifest.picture_size
-                with watch.stage("preprocess"):
-                    pixels = await self._run(partial(_decode, data, size, release))
-                with watch.stage("encode"):
-                    return await release.encoder.encode_picture(pixels), False
-            case LikeProduct(product_id):
-                return _stored_vector(product_id, release), False
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+    async def _answer(
+        self, query: SearchQuery | SimilarQuery, release: LoadedRelease, watch: Stopwatch
+    ) -> _Answer:
+        answer: SearchAnswer | SimilarAnswer
+        with self._place():
+            if isinstance(query, SearchQuery):
+                answer = await ranked_search.search(query, release, self._workers, watch, self._reports)
+                pack = partial(replies.search_body, release.release_id, release.table, answer, query.fields)
+            else:
+                answer = await similar_search.similar(query, release, self._workers, watch, self._reports)
+                pack = partial(replies.similar_body, release.release_id, release.table, answer, query.fields)
+            with watch.stage("assemble"):
+                body = await self._workers.run(pack, heavy=query.k > MANY)
+        return _Answer(body, answer.degradations)
 
 
-def key_parts(query: SearchQuery) -> dict[str, KeyPart]:
-    """Returns everything of a query that decides its answer within a release."""
-    subject: dict[str, KeyPart]
-    match query.subject:
-        case Words(text):
-            subject = {"words": text}
-        case Picture(data):
-            subject = {"picture": data}
-        case LikeProduct(product_id):
-            subject = {"like": product_id}
-    return {**subject, "k": query.k, "filter": query.filter.key_parts(), "fields": query.fields}
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A packed answer, and why it is less than it could be."""
+
+    body: bytes
+    degradations: tuple[Degradation, ...]
+
+    @property
+    def lasting(self) -> bool:
+        """Whether the same query would be answered alike a moment later."""
+        return not passing(self.degradations)
 
 
-def _decode(data: bytes, size: int, release: LoadedRelease) -> Pixels:
-    try:
-        return decode_picture(data, size, release.picture_limits)
-    except InvalidInput as error:
-        raise InvalidInput(error.problem, field="query.picture", value=error.value, fix=error.fix) from error
+class _NotKept(Exception):
+    """No error, but the way past a cache that keeps what is returned: carries an answer to all who wait."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__("an answer that is not kept")
+        self.body = body
 
 
-def _stored_vector(product_id: str, release: LoadedRelease) -> Vector:
-    row = release.table.row_of(product_id)
-    if row is None:
-        raise NotFound(
-            f"no such product in release {release.release_id}",
-            field="query.product_id",
-            value=product_id,
-            fix="Give the id of a product that this release has.",
+def _require_release(query: SearchQuery | SimilarQuery, release: LoadedRelease) -> None:
+    """Refuses a page of another release's ranking: it would repeat some products and skip others."""
+    wanted = query.page_of if isinstance(query, SearchQuery) else None
+    if wanted is not None and wanted != release.release_id:
+        raise Mismatch(
+            "page_token: release",
+            expected=release.release_id,
+            found=wanted,
+            fix="The products have changed since the first page: ask for it again, without a page_token.",
         )
-    return np.array(release.vectors[row])
 
 
-def _find(release: LoadedRelease, vector: Vector, query: SearchQuery) -> Neighbours:
-    allowed = release.masks.mask(query.filter)
-    excluded = (
-        release.table.row_of(query.subject.product_id) if isinstance(query.subject, LikeProduct) else None
-    )
-    k = query.k if excluded is None else query.k + 1
-    found = release.index.search(vector[None], k, allowed)
-    return found if excluded is None else without(found, excluded, query.k)
-
-
-def without(found: Neighbours, row: int, k: int) -> Neighbours:
-    """Takes one row out of the neighbours of one query and cuts them to ``k``: nothing is like itself."""
-    kept = found.rows[0] != row
-    return Neighbours(found.rows[:, kept][:, :k], found.scores[:, kept][:, :k])
+def _is_small(query: SearchQuery | SimilarQuery) -> bool:
+    """Whether a query may be kept, to be asked again of the next release: pictures are large, pages end."""
+    if isinstance(query.subject, Picture | WordsAndPicture):
+        return False
+    if isinstance(query.subject, Example):
+        return not query.subject.data
+    return isinstance(query, SimilarQuery) or query.page_of is None

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
 
-import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -19,29 +17,33 @@ from prometheus_client import start_http_server
 from tritonclient.grpc import aio as triton_aio
 
 from catalog.pictures import PictureLimits
-from faults import InternalError, Occupied
+from faults import InternalError
 from releases.store import ReleaseStore
 from retrieval_gateway.admission import Admission
 from retrieval_gateway.api import release_service, retrieval_service
 from retrieval_gateway.api.handlers import Handlers
+from retrieval_gateway.cache_watch import CacheWatch
 from retrieval_gateway.encoding.encoder import TritonLink
 from retrieval_gateway.health import Health
+from retrieval_gateway.lifecycle import drain, in_background
+from retrieval_gateway.listener import check_exposure, listen, make_server
 from retrieval_gateway.loaded_release import load_release
-from retrieval_gateway.metered_cache import open_cache
+from retrieval_gateway.metered_cache import open_cache, prewarmer
 from retrieval_gateway.metrics import Metrics
 from retrieval_gateway.release_follower import ReleaseFollower
+from retrieval_gateway.request_log import RequestLog
 from retrieval_gateway.searcher import Searcher
+from retrieval_gateway.security.access import OpenAccess
+from retrieval_gateway.security.key_access import KeyAccess
+from retrieval_gateway.security.picture_pool import PicturePool
 from retrieval_gateway.settings import GatewaySettings
 from retrieval_gateway.triton_keeper import TritonKeeper
-from runtime.ports import require_free
 from runtime.triton_control import TritonControl
 
 log = structlog.get_logger(__name__)
 
 _SERVICES = (retrieval_service.SERVICE, release_service.SERVICE)
-_MESSAGE_MARGIN = 64 * 1024
 _CONTROL_TIMEOUT_S = 30.0
-_LAST_BYTES_S = 0.2
 # A restarted Triton should be found at once, not after gRPC's usual back-off of up to two minutes.
 _CHANNEL_OPTIONS = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]
 
@@ -65,10 +67,9 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Running]:
 
     Raises:
         Occupied: a port is in use.
+        InvalidInput: keys or certificates are not good, or the network would be let in unguarded.
     """
-    for port, name in ((settings.port, "VITRINE_PORT"), (settings.metrics_port, "VITRINE_METRICS_PORT")):
-        if port:
-            require_free(settings.host, port, name)
+    check_exposure(settings)
     async with contextlib.AsyncExitStack() as stack:
         metrics = Metrics()
         metrics.build.labels(version("vitrine")).set(1)
@@ -78,43 +79,48 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Running]:
         cache = open_cache(settings, metrics)
         stack.push_async_callback(cache.close)
         admission = Admission(settings.max_concurrent_requests, metrics)
-        handlers = Handlers(admission, metrics, settings.default_timeout_s)
+        metrics.admission_limit.set_function(lambda: admission.limit)
+        access = KeyAccess(settings.key_file) if settings.key_file else OpenAccess(settings.release_admin)
+        request_log = RequestLog(settings.log_requests, queries=settings.log_queries)
+        handlers = Handlers(admission, access, metrics, request_log, settings.default_timeout_s)
+        release_handlers = Handlers(admission, access, metrics, request_log, settings.release_timeout_s)
         ready = lambda: keeper.healthy and follower.serving_id is not None  # noqa: E731
-        state = Health(_SERVICES, ready)
-        server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", settings.max_picture_bytes + _MESSAGE_MARGIN),
-                # Two gateways on one port would share its requests without anybody having asked for it.
-                ("grpc.so_reuseport", 0),
-            ]
+        state = Health(_SERVICES, ready, (release_service.SERVICE,), settings.lame_duck_s)
+        server = make_server(settings)
+        pictures = PicturePool(
+            settings.picture_workers,
+            time_s=settings.picture_time_s,
+            memory_bytes=settings.picture_memory_bytes,
         )
-        searcher = Searcher(follower, cache, executor, metrics)
+        stack.push_async_callback(pictures.close)
+        searcher = Searcher(follower, cache, executor, metrics, admission.compute, pictures.decode)
+        follower.prepare_with(prewarmer(cache, searcher.prewarm, settings), cache.forget_release)
         server.add_generic_rpc_handlers(
             (
                 retrieval_service.retrieval_service(searcher, settings, handlers),
-                release_service.release_service(store, follower, settings.release_admin, handlers),
+                release_service.release_service(store, follower, release_handlers),
             )
         )
         health_pb2_grpc.add_HealthServicer_to_server(state.servicer, server)
         if settings.reflection:
             names = (*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, server)
-        try:
-            port = server.add_insecure_port(f"{settings.host}:{settings.port}")
-        except RuntimeError as error:
-            raise Occupied(
-                "cannot listen", field="VITRINE_PORT", value=settings.port, fix="Choose another port."
-            ) from error
-        http, thread = start_http_server(settings.metrics_port, settings.host, metrics.registry)
+        port = listen(server, settings)
+        http, thread = start_http_server(settings.metrics_port, settings.metrics_host, metrics.registry)
         stack.callback(thread.join)
         stack.callback(http.server_close)
         stack.callback(http.shutdown)
         await state.publish(False)
         await server.start()
         failed = asyncio.Event()
-        for run in (keeper.run, follower.run, state.run):
-            _background(run, stack, failed)
-        stack.push_async_callback(_drain, server, state, admission, settings.drain_s)
+        loops = [keeper.run, follower.run, state.run]
+        if isinstance(access, KeyAccess):
+            loops.append(access.run)
+        if settings.redis_url:
+            loops.append(CacheWatch(settings.redis_url, metrics.degraded).run)
+        for run in loops:
+            in_background(run, stack, failed)
+        stack.push_async_callback(drain, server, state, admission, settings.drain_s)
         log.info("gateway listens", port=port, metrics_port=http.server_port)
         yield Running(port, http.server_port, failed)
 
@@ -137,7 +143,7 @@ async def _release_parts(
         on_failure=keeper.suspect,
         on_call=lambda tower, rows: metrics.gathered_rows.labels(tower).observe(rows),
     )
-    limits = PictureLimits(max_bytes=settings.max_picture_bytes, max_pixels=settings.max_picture_pixels)
+    limits = PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels, settings.picture_formats)
     follower = ReleaseFollower(
         store,
         lambda release_id: load_release(store, release_id, link, limits),
@@ -147,36 +153,6 @@ async def _release_parts(
         settings.release_grace_s,
     )
     return keeper, follower
-
-
-def _background(
-    run: Callable[[], Coroutine[Any, Any, None]], stack: contextlib.AsyncExitStack, failed: asyncio.Event
-) -> None:
-    """Runs an owner's loop until the gateway closes; if a bug ends it, that is not passed over."""
-    task = asyncio.create_task(run())
-
-    def ended(done: asyncio.Task[None]) -> None:
-        if not done.cancelled() and done.exception() is not None:
-            log.error("an owner's loop ended", loop=run.__qualname__, exc_info=done.exception())
-            failed.set()
-
-    task.add_done_callback(ended)
-
-    async def stop() -> None:
-        task.cancel()
-        await asyncio.wait([task])
-
-    stack.push_async_callback(stop)
-
-
-async def _drain(server: grpc.aio.Server, state: Health, admission: Admission, drain_s: float) -> None:
-    """NOT_SERVING first, then no new requests, then the listener; requests in work may finish."""
-    await state.stop_serving()
-    admission.drain()
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(admission.idle(), drain_s)
-    # Health's watchers never leave by themselves; what else is open now is on its way out.
-    await server.stop(_LAST_BYTES_S)
 
 
 async def serve(settings: GatewaySettings) -> None:

@@ -2,17 +2,19 @@
 
 Each service has one watcher thread, and that thread is the only one that starts it again: a slow
 restart of Triton does not delay the cache's. ``stop`` may interrupt a start that is under way.
+No service is ever given up; every failure is told with the time of the next attempt.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from faults import VitrineError
+from runtime.backoff import USUAL, Backoff, Restarts
 
 EventKind = Literal["started", "died", "restarted", "start_failed", "stopped"]
 
@@ -46,31 +48,14 @@ class Event:
         kind: what happened.
         detail: why, where known: an error's text or the end of the log.
         attempt: consecutive restarts so far, this one included; 0 for a first start.
+        next_s: seconds until the next attempt, where one comes.
     """
 
     service: str
     kind: EventKind
     detail: str = ""
     attempt: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """How long to wait before a restart, in seconds.
-
-    The first comes quickly since most deaths are single; a service that dies again and again is
-    tried ever more rarely, but is never given up. Having run for ``stable_s`` it counts as healthy.
-    """
-
-    first_s: float = 0.2
-    factor: float = 2.0
-    longest_s: float = 30.0
-    stable_s: float = 60.0
-
-    def pause_s(self, attempt: int) -> float:
-        """Returns the pause before restart number ``attempt`` (1 is the first), in seconds."""
-        # The exponent is bounded so that a long outage cannot overflow a float.
-        return min(self.longest_s, self.first_s * self.factor ** min(max(0, attempt - 1), 64))
+    next_s: float | None = None
 
 
 class Supervisor:
@@ -81,20 +66,23 @@ class Supervisor:
         on_event: told of everything; called from several threads, one call at a time.
         backoff: pauses between restarts.
         check_every_s: how often a service is asked whether it lives.
+        clock: seconds, monotonic.
     """
 
     def __init__(
         self,
         services: Sequence[Service],
         on_event: Callable[[Event], None] = lambda _: None,
-        backoff: Backoff = Backoff(),
+        backoff: Backoff = USUAL,
         check_every_s: float = 0.5,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._services = tuple(services)
         self._on_event = on_event
         self._event_lock = threading.Lock()
         self._backoff = backoff
         self._check_every_s = check_every_s
+        self._clock = clock
         self._stopping = threading.Event()
         self._watchers: list[threading.Thread] = []
 
@@ -132,35 +120,33 @@ class Supervisor:
         self._watchers.clear()
 
     def _watch(self, service: Service) -> None:
-        attempt, healthy_since = 0, time.monotonic()
+        restarts = Restarts(self._backoff, self._clock())
         while not self._stopping.wait(self._check_every_s):
-            if service.alive():
-                continue
-            if time.monotonic() - healthy_since >= self._backoff.stable_s:
-                attempt = 0
-            self._tell(Event(service.name, "died", service.last_words(), attempt))
-            attempt = self._restart(service, attempt)
-            healthy_since = time.monotonic()
+            if not service.alive():
+                pause_s = restarts.failed(self._clock())
+                self._tell(Event(service.name, "died", service.last_words(), restarts.attempt - 1, pause_s))
+                self._restart(service, restarts, pause_s)
 
-    def _restart(self, service: Service, attempt: int) -> int:
-        """Tries until the service is up or we are stopping; returns the number of attempts so far."""
-        while True:
-            attempt += 1
-            service.stop(0.0)
-            if self._stopping.wait(self._backoff.pause_s(attempt)):
-                return attempt
+    def _restart(self, service: Service, restarts: Restarts, pause_s: float) -> None:
+        """Tries until the service is up or we are stopping."""
+        service.stop(0.0)
+        while not self._stopping.wait(pause_s):
             try:
                 service.start()
-            except VitrineError as error:
+            except Exception as error:  # our own bugs as well: a service is never given up
+                attempt, pause_s = restarts.attempt, restarts.failed(self._clock())
                 if not self._stopping.is_set():
-                    self._tell(Event(service.name, "start_failed", str(error), attempt))
+                    self._tell(Event(service.name, "start_failed", str(error), attempt, pause_s))
+                service.stop(0.0)
                 continue
+            restarts.came_up(self._clock())
             if self._stopping.is_set():  # stop() came too early to see this new process
                 service.stop(0.0)
             else:
-                self._tell(Event(service.name, "restarted", attempt=attempt))
-            return attempt
+                self._tell(Event(service.name, "restarted", attempt=restarts.attempt))
+            return
 
     def _tell(self, event: Event) -> None:
-        with self._event_lock:
+        # Whoever cannot listen (a closed terminal) must not end the supervision.
+        with self._event_lock, contextlib.suppress(Exception):
             self._on_event(event)

@@ -112,7 +112,7 @@ def _command(binary: Path, settings: ValkeySettings) -> list[str]:
         "save": "",
         "appendonly": "no",
         "maxmemory": f"{settings.memory_mb}mb",
-        "maxmemory-policy": "allkeys-lru",
+        "maxmemory-policy": "allkeys-lfu",
     }
     return [str(binary), *(part for name, value in options.items() for part in (f"--{name}", value))]
 

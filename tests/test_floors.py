@@ -27,11 +27,12 @@ MAY_IMPORT = {
     "indexing": {
         "faults",
         *GROUND,
+        "retrieval_gateway.channels",
         "retrieval_gateway.encoding",
         "retrieval_gateway.index",
         "retrieval_gateway.loaded_release",
     },
-    "benchmarks": {"faults", *GROUND, "towers", "export"},
+    "benchmarks": {"faults", *GROUND, "towers", "export", "retrieval_gateway", "indexing"},
     "vitrine": {"faults", *GROUND, "towers", "export", "retrieval_gateway", "indexing"},
 }
 """By package: what of ours it may import, a whole package or a part of one."""

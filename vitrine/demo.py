@@ -17,6 +17,7 @@ from rich.markup import escape
 from catalog.readers import read_catalogue, read_queries
 from releases.store import ReleaseStore
 from retrieval_gateway.client import RetrievalClient
+from retrieval_gateway.client.requests import SearchOptions
 from runtime.supervisor import Supervisor
 from runtime.triton_control import TritonControl
 from vitrine.catalogues import Split, open_catalogue
@@ -24,7 +25,6 @@ from vitrine.evaluate import report_table, run_evaluation
 from vitrine.export_towers import run_export
 from vitrine.index import run_index
 from vitrine.local import (
-    KEPT_RELEASES,
     GatewayService,
     LocalSettings,
     LocalStack,
@@ -75,7 +75,7 @@ def demo(
         store = ReleaseStore(settings.release_store)
         manifest = run_index(stack.triton.url, settings, store, open_catalogue(folder, Split.ALL), False)
         store.activate(manifest.release_id)
-        retire(settings, KEPT_RELEASES)
+        retire(settings, settings.kept_releases)
         _heading("serve")
         front.start()
         wait_until_ready(settings.address, timeout_s=60.0)
@@ -146,17 +146,18 @@ def shop(client: RetrievalClient, texts: list[str]) -> float:
 def _show(client: RetrievalClient, folder: Path, texts: list[str]) -> None:
     out = Console()
     for text in itertools.islice(random.Random(1).sample(texts, len(texts)), _SHOWN_QUERIES):
-        reply = client.search(text, k=5, fields=_FIELDS)
+        reply = client.search(text, k=5, fields=_FIELDS).raw
         out.print(f"\n[bold]vitrine search[/] {escape(repr(text))}")
         out.print(hits_table(reply, explain=True))
         out.print(summary(reply))
     catalogue = read_catalogue(folder)
     product = next(entry for entry in catalogue.products if catalogue.pictures(entry.product_id))
+    picture = catalogue.pictures(product.product_id)[0].data
     for label, query in (
-        (f"--like {product.product_id}", {"product_id": product.product_id}),
-        ("--image (its picture)", {"picture": catalogue.pictures(product.product_id)[0].data}),
+        (f"--like {product.product_id}", SearchOptions(product_id=product.product_id, k=5, fields=_FIELDS)),
+        ("--image (its picture)", SearchOptions(picture=picture, k=5, fields=_FIELDS)),
     ):
-        reply = client.search(k=5, fields=_FIELDS, **query)
+        reply = client.search(**query).raw
         out.print(f"\n[bold]vitrine search[/] {escape(label)}   [dim]{escape(product.title)}[/]")
         out.print(hits_table(reply, explain=True))
         out.print(summary(reply))

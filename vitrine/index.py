@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +13,7 @@ from tritonclient.grpc import aio as triton_aio
 
 from catalog.catalogue import Catalogue
 from catalog.pictures import DecodedPictures
+from indexing.patient_client import PatientClient
 from indexing.release_builder import ExportedTowers, build_release, newest_towers
 from releases.manifest import Manifest
 from releases.store import ReleaseStore
@@ -20,12 +21,14 @@ from retrieval_gateway.encoding.encoder import Encoder, TritonLink
 from runtime.triton_control import TritonControl
 from vitrine.catalogues import Split, decode, open_catalogue
 from vitrine.export_towers import run_export
-from vitrine.local import KEPT_RELEASES, LocalSettings, triton_service
+from vitrine.local import LocalSettings, triton_service
 from vitrine.retention import retire
 from vitrine.terminal import command_line, console, progress
 
 _CALL_TIMEOUT_S = 60.0
 """Bound of one call while indexing: nobody waits for it, but it must not hang."""
+_PATIENCE_S = 120.0
+"""How long a Triton that is away is waited for: a gateway or a supervisor repairs it in a few seconds."""
 
 
 def index(
@@ -39,11 +42,19 @@ def index(
     ] = Split.ALL,
     activate: Annotated[bool, typer.Option(help="Switch to the release once it is published.")] = False,
     keep: Annotated[
-        int, typer.Option(help="With --activate: how many of the newest releases stay.")
-    ] = KEPT_RELEASES,
+        int | None,
+        typer.Option(help="How many of the newest releases stay; VITRINE_KEPT_RELEASES if absent."),
+    ] = None,
     skip_bad_pictures: Annotated[
         bool, typer.Option(help="Index products whose picture cannot be decoded by their words alone.")
     ] = False,
+    views: Annotated[
+        bool,
+        typer.Option(
+            help="Embed texts and pictures alone as well, for `vitrine similar --by`; embedding takes up to "
+            "three times as long."
+        ),
+    ] = True,
 ) -> None:
     """Builds a release: embeds every product, builds and gates the index, publishes all as one."""
     settings = LocalSettings()
@@ -51,10 +62,12 @@ def index(
         run_export(checkpoint, settings.model_repository)
     store = ReleaseStore(settings.release_store)
     with a_triton(settings) as url:
-        manifest = run_index(url, settings, store, open_catalogue(catalog, split), skip_bad_pictures)
+        manifest = run_index(url, settings, store, open_catalogue(catalog, split), skip_bad_pictures, views)
     if activate:
         store.activate(manifest.release_id, verify=False)
-        retire(settings, keep)
+    with store.hold(manifest.release_id):  # not yet active, it is nobody's but ours
+        retire(settings, settings.kept_releases if keep is None else keep)
+    if activate:
         console.print(f"release {manifest.release_id} is active")
     else:
         console.print(
@@ -68,50 +81,68 @@ def run_index(
     store: ReleaseStore,
     catalogue: Catalogue,
     skip_bad_pictures: bool,
+    views: bool = True,
 ) -> Manifest:
     """Indexes a catalogue with the newest exported towers and publishes the release."""
     towers = newest_towers(settings.model_repository)
     pictures = decode(catalogue, towers.spec.picture_size, towers.spec.views, skip_bad_pictures)
-    with TritonControl(triton_url) as control, _loaded(control, towers):
-        return asyncio.run(_build(triton_url, towers, store, catalogue, pictures))
+    with TritonControl(triton_url) as control, _loaded(control, store, towers) as load_again:
+        return asyncio.run(_build(triton_url, load_again, towers, store, catalogue, pictures, views))
 
 
 async def _build(
     triton_url: str,
+    load_again: Callable[[], None],
     towers: ExportedTowers,
     store: ReleaseStore,
     catalogue: Catalogue,
     pictures: DecodedPictures,
+    views: bool,
 ) -> Manifest:
     client = triton_aio.InferenceServerClient(triton_url)
     try:
-        link = TritonLink(client, triton_url, timeout_s=_CALL_TIMEOUT_S)
+        patient = PatientClient(client, triton_url, _PATIENCE_S, load_again)
+        link = TritonLink(patient, triton_url, timeout_s=_CALL_TIMEOUT_S)
         encoder = Encoder(link, towers.spec, towers.tokenizer)
         with progress("embedding through Triton", len(catalogue)) as done:
-            return await build_release(store, towers, encoder, catalogue, pictures, command_line(), done)
+            return await build_release(
+                store, towers, encoder, catalogue, pictures, command_line(), done, views
+            )
     finally:
         await client.close()
 
 
 @contextlib.contextmanager
-def _loaded(control: TritonControl, towers: ExportedTowers) -> Iterator[None]:
-    """Loads the towers beside what serves, and unloads them again: serving them is the gateway's affair."""
-    wanted = {record.model: record.version for record in (towers.query, towers.product)}
-    added = {
-        model: version for model, version in wanted.items() if version not in control.ready_versions(model)
-    }
+def _loaded(
+    control: TritonControl, store: ReleaseStore, towers: ExportedTowers
+) -> Iterator[Callable[[], None]]:
+    """Loads the towers beside what serves, and unloads them again: serving them is the gateway's affair.
+
+    Yields:
+        What loads them again, should somebody unload them meanwhile.
+    """
+    added: dict[str, int] = {}
+
+    def load() -> None:
+        with store.engine_turn():
+            for record in (towers.query, towers.product):
+                ready = control.ready_versions(record.model)
+                if record.version not in ready:
+                    added[record.model] = record.version
+                    control.load_versions(record.model, sorted({*ready, record.version}))
+
     try:
-        for model, version in added.items():
-            control.load_versions(model, sorted({*control.ready_versions(model), version}))
-        yield
+        load()
+        yield load
     finally:
-        for model, version in added.items():
-            # A gateway may have loaded others meanwhile: retire this one and nothing else.
-            others = [other for other in control.ready_versions(model) if other != version]
-            if others:
-                control.load_versions(model, others)
-            else:
-                control.unload(model)
+        with store.engine_turn():
+            for model, version in added.items():
+                # A gateway may have loaded others meanwhile: retire this one and nothing else.
+                others = [other for other in control.ready_versions(model) if other != version]
+                if others:
+                    control.load_versions(model, others)
+                else:
+                    control.unload(model)
 
 
 @contextlib.contextmanager

@@ -20,8 +20,6 @@ from runtime.process_service import ProcessService
 from runtime.triton import TritonServer, TritonSettings
 from runtime.valkey import ValkeyServer, ValkeySettings
 
-KEPT_RELEASES = 5
-"""How many releases stay unless told otherwise: enough to go back, and a bounded disk."""
 _START_TIMEOUT_S = 30.0
 _POLL_S = 0.05
 
@@ -48,6 +46,18 @@ class LocalSettings(BaseSettings):
         default=None, description="A cache server of yours; then no local one is started."
     )
     cache_memory_mb: int = Field(default=64, ge=1, description="Bound of the local cache server.")
+    kept_releases: int = Field(
+        default=5,
+        ge=1,
+        description="How many of the newest releases stay after indexing, with their engines; the disk of "
+        "the others is freed. The active one, the one before it and those that a gateway serves stay anyhow.",
+    )
+    lame_duck_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="The local gateway's pause between NOT_SERVING and refusing (docs/operations.md): here "
+        "there is no other gateway to go to.",
+    )
 
     def __init__(self, **values: Any) -> None:
         try:
@@ -115,6 +125,7 @@ class GatewayService(ProcessService):
         require_free(settings.host, settings.port, "VITRINE_PORT")
         require_free(settings.host, settings.metrics_port, "VITRINE_METRICS_PORT")
         environment = {
+            "VITRINE_LAME_DUCK_S": str(settings.lame_duck_s),
             **os.environ,
             "VITRINE_HOST": settings.host,
             "VITRINE_PORT": str(settings.port),

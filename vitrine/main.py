@@ -14,10 +14,12 @@ from vitrine import (
     evaluate,
     export_towers,
     index,
+    keys_commands,
     releases_commands,
     sample_shop,
     search,
     serve,
+    similar,
     train,
 )
 from vitrine.terminal import console
@@ -33,8 +35,10 @@ app.command("train")(train.train)
 app.command("export")(export_towers.export_towers)
 app.command("index")(index.index)
 app.add_typer(releases_commands.app, name="releases")
+app.add_typer(keys_commands.app, name="keys")
 app.command("serve")(serve.serve)
 app.command("search")(search.search)
+app.command("similar")(similar.similar)
 app.command("evaluate")(evaluate.evaluate)
 app.command("demo")(demo.demo)
 

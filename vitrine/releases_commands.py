@@ -11,7 +11,7 @@ from rich.text import Text
 
 from releases.store import ReleaseStore
 from vitrine import retention
-from vitrine.local import KEPT_RELEASES, LocalSettings
+from vitrine.local import LocalSettings
 
 app = typer.Typer(help="Shows and switches releases.", no_args_is_help=True)
 
@@ -59,8 +59,15 @@ def rollback() -> None:
 
 @app.command()
 def retire(
-    keep: Annotated[int, typer.Option(help="How many of the newest releases stay.")] = KEPT_RELEASES,
+    keep: Annotated[
+        int | None,
+        typer.Option(help="How many of the newest releases stay; VITRINE_KEPT_RELEASES if absent."),
+    ] = None,
 ) -> None:
-    """Removes the oldest releases and their engines; never the active one or the target of a rollback."""
-    removed = retention.retire(LocalSettings(), keep)
+    """Removes the oldest releases and their engines.
+
+    Never the active one, the target of a rollback, or one that a gateway serves.
+    """
+    settings = LocalSettings()
+    removed = retention.retire(settings, settings.kept_releases if keep is None else keep)
     typer.echo(f"removed {len(removed)}: {', '.join(removed)}" if removed else "nothing to remove")

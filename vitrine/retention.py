@@ -12,8 +12,8 @@ def retire(settings: LocalSettings, keep: int) -> list[str]:
 
     Args:
         settings: where store and model repository lie.
-        keep: how many of the newest releases stay, at least 1. The active one and the target
-            of a rollback always do.
+        keep: how many of the newest releases stay, at least 1. The active one, the target of a
+            rollback and those that a gateway serves always do.
     """
     store = ReleaseStore(settings.release_store)
     removed = store.retire(keep)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 
 import grpc
 
-from faults import NotPermitted, UserError
+from faults import UserError
 from releases.store import ReleaseStore
 from retrieval_gateway.api.generated import release_service_pb2 as pb
 from retrieval_gateway.api.handlers import Handlers, serialised
@@ -19,14 +19,13 @@ SERVICE = pb.DESCRIPTOR.services_by_name["ReleaseService"].full_name
 
 
 def release_service(
-    store: ReleaseStore, follower: ReleaseFollower, admin: bool, handlers: Handlers
+    store: ReleaseStore, follower: ReleaseFollower, handlers: Handlers
 ) -> grpc.GenericRpcHandler[bytes, bytes]:
     """Returns the service for a gRPC server.
 
     Args:
         store: the releases.
         follower: this gateway's serving release.
-        admin: whether callers may switch.
         handlers: makes the RPCs.
     """
 
@@ -60,7 +59,6 @@ def release_service(
 
     async def activate(raw: bytes) -> bytes:
         request = parse(pb.ActivateReleaseRequest, raw)
-        _require(admin)
         before = await asyncio.to_thread(store.active_id)
         await asyncio.to_thread(store.activate, request.release_id)
         await follow(store.rollback if before not in (None, request.release_id) else None)
@@ -68,27 +66,16 @@ def release_service(
 
     async def rollback(raw: bytes) -> bytes:
         parse(pb.RollbackReleaseRequest, raw)
-        _require(admin)
         before = await asyncio.to_thread(store.active_id)
         release_id = await asyncio.to_thread(store.rollback)
         await follow(partial(store.activate, before) if before is not None else None)
         return serialised(pb.RollbackReleaseResponse(release_id=release_id))
 
-    methods: dict[str, Callable[[bytes], Awaitable[bytes]]] = {
-        "ListReleases": list_releases,
-        "ActivateRelease": activate,
-        "RollbackRelease": rollback,
-    }
     return grpc.method_handlers_generic_handler(
-        SERVICE, {name: handlers.unary(name, handle) for name, handle in methods.items()}
+        SERVICE,
+        {
+            "ListReleases": handlers.unary("ListReleases", list_releases),
+            "ActivateRelease": handlers.unary("ActivateRelease", activate, admin=True),
+            "RollbackRelease": handlers.unary("RollbackRelease", rollback, admin=True),
+        },
     )
-
-
-def _require(admin: bool) -> None:
-    if not admin:
-        raise NotPermitted(
-            "this gateway does not switch releases for its callers",
-            field="VITRINE_RELEASE_ADMIN",
-            value=admin,
-            fix="Use `vitrine releases` on the store, or start the gateway with VITRINE_RELEASE_ADMIN=true.",
-        )

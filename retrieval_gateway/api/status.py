@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import grpc
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
@@ -19,18 +21,26 @@ from faults import (
     OperationalError,
     Overloaded,
     StorageFailed,
+    Unauthenticated,
     Unavailable,
     VitrineError,
 )
+from retrieval_gateway import trace_context
 
 DOMAIN = "vitrine.retrieval.v1"
 _LONGEST_NAME = 256
 """A status travels in a header, and gRPC throws away one of more than 16 KB, our answer with it."""
 
+_WHERE = re.compile(
+    r"\w+://\S+|ipv[46]:\S+|(?:\[[\da-f:]+\]|[\w.-]+):\d{2,5}\b|\b\d+(?:\.\d+){3}\b|(?<![\w.])/[\w.+-]+(?:/[\w.+-]*)*"
+)
+"""Addresses and paths: where our surroundings are is the log's affair, not the callers'."""
+
 # The first class in the list that an error is an instance of decides.
 _CODES: tuple[tuple[type[VitrineError], grpc.StatusCode], ...] = (
     (InvalidInput, grpc.StatusCode.INVALID_ARGUMENT),
     (CatalogueError, grpc.StatusCode.INVALID_ARGUMENT),
+    (Unauthenticated, grpc.StatusCode.UNAUTHENTICATED),
     (NotPermitted, grpc.StatusCode.PERMISSION_DENIED),
     (NotFound, grpc.StatusCode.NOT_FOUND),
     (Mismatch, grpc.StatusCode.FAILED_PRECONDITION),
@@ -54,7 +64,8 @@ def code_of(error: BaseException) -> grpc.StatusCode:
 def status_of(error: BaseException) -> status_pb2.Status:
     """Returns the google.rpc.Status for an error.
 
-    An error that is not ours, or is our bug, says nothing of its inside to the caller.
+    An error that is not ours, or is our bug, says nothing of its inside to the caller but the trace id
+    by which the log has it; one of our surroundings does not say where they are.
     """
     code = code_of(error)
     number = code_pb2.Code.Value(code.name)
@@ -62,9 +73,18 @@ def status_of(error: BaseException) -> status_pb2.Status:
         return status_pb2.Status(
             code=number,
             message="internal error; the gateway's log has the details",
-            details=[_packed(error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN))],
+            details=[_packed(detail) for detail in _bug()],
         )
-    return status_pb2.Status(code=number, message=str(error), details=[_packed(d) for d in _details(error)])
+    message = _WHERE.sub("[withheld]", str(error)) if isinstance(error, OperationalError) else str(error)
+    return status_pb2.Status(code=number, message=message, details=[_packed(d) for d in _details(error)])
+
+
+def _bug() -> list[Message]:
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason="INTERNAL", domain=DOMAIN)]
+    trace = trace_context.current.get()
+    if trace is not None:
+        details.append(error_details_pb2.RequestInfo(request_id=trace.trace_id))
+    return details
 
 
 def _details(error: VitrineError) -> list[Message]:

@@ -44,6 +44,20 @@ def parse(kind: type[M], raw: bytes) -> M:
         ) from error
 
 
+def peek_number(kind: type[Message], raw: bytes, field: str) -> int:
+    """Returns a number of a message that ``parse`` may have refused; 0 where it cannot be read.
+
+    Strings that are not UTF-8 do not matter here: an answer must find its request all the same.
+    """
+    descriptor = kind.DESCRIPTOR
+    try:
+        return int(
+            getattr(_lenient_twin(descriptor.full_name, descriptor.file.serialized_pb).FromString(raw), field)
+        )
+    except DecodeError:
+        return 0
+
+
 def _first_bad_string(descriptor: Any, raw: bytes) -> tuple[str, bytes]:
     """Returns path and bytes of the first string that is not UTF-8; two empties if there is none."""
     try:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal, Protocol
 
-__all__ = ["CacheCounters", "ErrorReason", "TallyCounters", "Tier"]
+__all__ = ["CacheCounters", "ErrorReason", "TallyCounters", "Tier", "Waited"]
 
 Tier = Literal["memory", "redis"]
 ErrorReason = Literal["timeout", "connection", "refused", "poisoned", "too_large", "busy"]
+Waited = Literal["answered", "taken_over", "in_vain"]
 
 
 class CacheCounters(Protocol):
@@ -28,6 +29,14 @@ class CacheCounters(Protocol):
 
     def shared(self) -> None:
         """A caller joined a computation that was already under way."""
+        ...
+
+    def waited(self, outcome: Waited) -> None:
+        """Another gateway was at work: it answered, its lease was gone, or the wait ended without either."""
+        ...
+
+    def not_admitted(self) -> None:
+        """An answer was not kept in memory: the tier is full of what is asked more often."""
         ...
 
 
@@ -52,3 +61,11 @@ class TallyCounters:
     def shared(self) -> None:
         """Counts ``shared``."""
         self.counts["shared"] += 1
+
+    def waited(self, outcome: Waited) -> None:
+        """Counts ``waited:<outcome>``."""
+        self.counts[f"waited:{outcome}"] += 1
+
+    def not_admitted(self) -> None:
+        """Counts ``not_admitted``."""
+        self.counts["not_admitted"] += 1

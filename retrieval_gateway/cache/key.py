@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import faults
 
-__all__ = ["KeyPart", "cache_key", "encode_parts"]
+__all__ = ["KeyPart", "cache_key", "encode_parts", "release_prefix", "request_of"]
 
 KeyPart = str | bytes | bool | int | float | None | Sequence["KeyPart"] | Mapping[str, "KeyPart"]
 
@@ -26,7 +26,8 @@ def cache_key(release_id: str, parts: Mapping[str, KeyPart]) -> str:
     """Returns ``vitrine:<release>:<hash>``.
 
     The release stands in the key in clear, so that an operator can count or delete one
-    release's entries.
+    release's entries. The hash is the request's alone: the same in every release, so that a
+    request keeps its name over a switch (``popularity``).
 
     Args:
         release_id: the release that answers.
@@ -35,8 +36,18 @@ def cache_key(release_id: str, parts: Mapping[str, KeyPart]) -> str:
     Raises:
         faults.InternalError: a value that has no canonical encoding (NaN, or a type of none of the kinds).
     """
-    digest = hashlib.blake2b(encode_parts([release_id, parts]), digest_size=_DIGEST_BYTES)
-    return f"vitrine:{release_id}:{digest.hexdigest()}"
+    digest = hashlib.blake2b(encode_parts(parts), digest_size=_DIGEST_BYTES)
+    return f"{release_prefix(release_id)}{digest.hexdigest()}"
+
+
+def release_prefix(release_id: str) -> str:
+    """Returns what all keys of a release begin with, and no key of another."""
+    return f"vitrine:{release_id}:"
+
+
+def request_of(key: str) -> str:
+    """Returns the part of a key that is the same in every release."""
+    return key.rpartition(":")[2]
 
 
 def encode_parts(part: KeyPart) -> bytes:

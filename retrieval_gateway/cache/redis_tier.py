@@ -1,33 +1,30 @@
-"""Redis (or Valkey) as the tier that gateways share: quick to give up, and never an error.
-
-A cache that hangs is worse than none. So every call has a short time limit over everything
-it does, name look-up and connecting included. After a failure the tier is left alone for a moment,
-then one caller tries again while the others go on without it; when that one succeeds, the tier
-is back. No restart is needed, and a server that hangs costs one caller at a time, not all.
-
-redis-py's pool disconnects a connection whose command was cancelled half-way, so that the
-next user of it cannot read somebody else's answer (before 4.5.5 it could).
-"""
+"""Redis (or Valkey) as the tier that gateways share: what is asked in one turn travels in one call."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import MaxConnectionsError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import ResponseError
 
-from retrieval_gateway.cache.counters import CacheCounters, ErrorReason
+from retrieval_gateway.cache.counters import CacheCounters
+from retrieval_gateway.cache.lease import Lease
+from retrieval_gateway.cache.redis_link import RedisLink
+from retrieval_gateway.cache.redis_scripts import look_up, milliseconds, take_away
+from retrieval_gateway.cache.turn_gatherer import TurnGatherer
 
 __all__ = ["RedisTier"]
 
-_T = TypeVar("_T")
-_MAX_CONNECTIONS = 64
+_MOST_TOGETHER = 64
+"""Keys in one call. Its time limit holds for all of them, and answers may be large."""
+
+
+class _Store(NamedTuple):
+    key: str
+    value: bytes
+    ttl_s: float
 
 
 class RedisTier:
@@ -52,73 +49,52 @@ class RedisTier:
         max_value_bytes: int = 1 << 20,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = Redis.from_url(
-            url,
-            max_connections=_MAX_CONNECTIONS,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),  # trying again within a request only makes a miss slower
-            decode_responses=False,
-        )
+        self._link = RedisLink(url, counters, timeout_s=timeout_s, pause_s=pause_s, clock=clock)
         self._counters = counters
-        self._timeout_s = timeout_s
-        self._pause_s = pause_s
         self._max_value_bytes = max_value_bytes
-        self._clock = clock
-        self._paused_until: float | None = None
-        self._closed = False
+        self._look_ups = TurnGatherer(self._look_up, most=_MOST_TOGETHER)
+        self._stores = TurnGatherer(self._store, most=_MOST_TOGETHER)
 
-    async def get(self, key: str) -> bytes | None:
+    async def get(self, key: str, lease: Lease | None = None) -> bytes | None:
         """Returns the value, or None if there is none or the server failed."""
-        value = await self._call(lambda: self._client.get(key))
-        return value if isinstance(value, bytes) else None
+        return await self._look_ups.submit((key, lease))
 
     async def put(self, key: str, value: bytes, ttl_s: float) -> bool:
         """Stores a value for ``ttl_s`` seconds; False if it was not stored."""
         if len(value) > self._max_value_bytes:
             self._counters.error("redis", "too_large")
             return False
-        milliseconds = max(1, round(ttl_s * 1000))
-        return bool(await self._call(lambda: self._client.set(key, value, px=milliseconds)))
+        return await self._stores.submit(_Store(key, value, ttl_s))
+
+    async def release(self, key: str, lease: Lease) -> None:
+        """Takes a lease away, unless something else lies there by now."""
+        await self._link.call(lambda client: take_away(client, key, lease))
 
     async def close(self) -> None:
         """Closes all connections; every call after this is a miss."""
-        self._closed = True
-        await self._client.aclose()
+        await self._look_ups.close()
+        await self._stores.close()
+        await self._link.close()
 
-    async def _call(self, command: Callable[[], Awaitable[_T]]) -> _T | None:
-        if not self._may_try():
-            return None
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                answer = await command()
-        except MaxConnectionsError:
-            self._counters.error("redis", "busy")  # our own limit: the server is not to blame, no pause
-            return None
-        except ResponseError:
-            self._counters.error(
-                "redis", "refused"
-            )  # it answers, so it is there: out of memory, read-only, …
-            answer = None
-        except (RedisError, OSError) as error:
-            self._paused_until = self._clock() + self._pause_s
-            self._counters.error("redis", _reason(error))
-            return None
-        self._paused_until = None
-        return answer
+    async def _look_up(self, asked: list[tuple[str, Lease | None]]) -> list[bytes | None]:
+        async def values(client: Redis) -> list[bytes | None]:
+            try:
+                return await look_up(client, asked)
+            except ResponseError:  # no scripts for this user: then without leases
+                self._counters.error("redis", "refused")
+                found: list[Any] = await client.mget([key for key, _ in asked])
+                return found
 
-    def _may_try(self) -> bool:
-        """Lets everyone through while all is well, and one caller a pause after a failure."""
-        if self._closed:
-            return False
-        if self._paused_until is None:
-            return True
-        if self._clock() < self._paused_until:
-            return False
-        # This caller is the one that tries; the others wait for another pause or its success.
-        self._paused_until = self._clock() + self._pause_s
-        return True
+        return await self._link.call(values) or [None] * len(asked)
 
+    async def _store(self, stores: list[_Store]) -> list[bool]:
+        async def stored(client: Redis) -> list[bool]:
+            pipeline = client.pipeline(transaction=False)
+            for key, value, ttl_s in stores:
+                pipeline.set(key, value, px=milliseconds(ttl_s))
+            outcomes = [outcome is True for outcome in await pipeline.execute(raise_on_error=False)]
+            for _ in range(outcomes.count(False)):
+                self._counters.error("redis", "refused")  # out of memory, read-only, …
+            return outcomes
 
-def _reason(error: BaseException) -> ErrorReason:
-    return "timeout" if isinstance(error, RedisTimeoutError | TimeoutError) else "connection"
+        return await self._link.call(stored) or [False] * len(stores)

@@ -20,10 +20,13 @@ class Ranking:
     Attributes:
         rows: int64[n], each row once, no -1.
         scores: float32[n], falling; the channel's own scale (cosine, BM25).
+        ceiling: a bound that no row's score for this query can pass; None where the channel knows none.
+            Full text has another one for every query: hits far below it have few of the query's words.
     """
 
     rows: NDArray[np.int64]
     scores: NDArray[np.float32]
+    ceiling: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,61 +16,32 @@ from tritonclient.grpc import aio as triton_aio
 
 from catalog.keyword_table import KeywordTable
 from catalog.tokenizer import Tokenizer, pad_batch
-from faults import DeadlineExceeded, Mismatch, Unavailable
+from faults import DeadlineExceeded, Unavailable
 from releases.manifest import Manifest
 from releases.token_lengths import token_step
+from retrieval_gateway import deadline
 from retrieval_gateway.encoding.gatherer import Gatherer
+from retrieval_gateway.encoding.rows import Pixels, ProbeInput, ProductEmbedding, ProductRow, Tokens, Vector
 from retrieval_gateway.encoding.tower_client import TowerClient
+from retrieval_gateway.encoding.trust import Trust
 
-Vector = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
+__all__ = [
+    "Encoder",
+    "EncoderSpec",
+    "Pixels",
+    "ProbeInput",
+    "ProductEmbedding",
+    "ProductRow",
+    "Tokens",
+    "TritonLink",
+    "Vector",
+    "colour_ramp",
+]
+
 Answer = TypeVar("Answer")
 
-
-@dataclass(frozen=True)
-class Tokens:
-    """A tokenised query."""
-
-    ids: list[int]
-    truncated: bool
-
-
-@dataclass(frozen=True)
-class ProductRow:
-    """One product, or a picture alone, for the product tower."""
-
-    ids: list[int]
-    """Token ids of the indexed text; those of the empty text where there is none."""
-    has_text: bool
-    pixels: Pixels
-    """uint8[V,H,W,3]; zeros where there is no picture."""
-    has_image: npt.NDArray[np.bool_]
-    """bool[V]."""
-
-
-class ProbeInput(Protocol):
-    """The input half of a ``releases.manifest.Probe``."""
-
-    @property
-    def tower(self) -> str:
-        """``query_tower`` or ``product_tower``."""
-
-    @property
-    def input_ids(self) -> tuple[int, ...]:
-        """Token ids."""
-
-    @property
-    def picture(self) -> str:
-        """``none`` or ``ramp``."""
-
-
-@dataclass(frozen=True)
-class ProductEmbedding:
-    """What the product tower says of one row."""
-
-    vector: Vector
-    weights: npt.NDArray[np.float32]
-    """float32[2]: text, image."""
+_CLOCKS_DIFFER_S = 0.02
+"""gRPC may end a call so much before the deadline that it was given."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +120,8 @@ class Encoder:
     ) -> None:
         self._keywords = keywords
         self._spec = spec
-        self._distrusted: Mismatch | None = None
+        self.trust = Trust()
+        """Whether the towers in Triton are known to be this release's."""
         self._tokenizer = tokenizer
         self._empty_text = tokenizer.encode([""], spec.max_product_tokens)[0]
         self._query_tower = _client_of(link, "query_tower", spec.query_version)
@@ -175,27 +147,55 @@ class Encoder:
         Keywords stand last: a long query loses them first, and that is no truncation.
         """
         limit = self._spec.max_query_tokens
+        tokens = self._cut(text, limit)
+        words = () if self._keywords is None or tokens.truncated else self._keywords.of(text)
+        return self._enriched(text, words, limit) if words else tokens
+
+    def tokenise_product(self, text: str) -> Tokens:
+        """Returns the ids of a product's text, cut to the product tower's length."""
+        return self._cut(text, self._spec.max_product_tokens)
+
+    def _cut(self, text: str, limit: int) -> Tokens:
         ids = self._tokenizer.encode([text], limit + 1)[0]
         if len(ids) <= limit:
-            words = () if self._keywords is None else self._keywords.of(text)
-            if words:
-                ids = self._tokenizer.encode([KeywordTable.enrich(text, words)], limit)[0]
             return Tokens(ids, truncated=False)
         return Tokens(ids[: limit - 1] + ids[-1:], truncated=True)
 
+    def _enriched(self, text: str, words: tuple[str, ...], limit: int) -> Tokens:
+        """Appends keywords as in training: what does not fit is cut, even in a word; whole ones are named."""
+        whole = self._cut(KeywordTable.enrich(text, words), limit)
+        if not whole.truncated:
+            return Tokens(whole.ids, truncated=False, keywords=words)
+        ids = self._tokenizer.encode([KeywordTable.enrich(text, words)], limit)[0]
+        read = len(words) - 1
+        while read and self._cut(KeywordTable.enrich(text, words[:read]), limit).truncated:
+            read -= 1
+        return Tokens(ids, truncated=False, keywords=words[:read])
+
     async def encode_words(self, tokens: Tokens) -> Vector:
         """Returns the unit vector float32[dim] of a query, gathered with concurrent ones."""
-        self._refuse_distrusted()
-        return await _from_triton(self._queries.submit(tokens.ids))
+        return await self.trust.guarded("query_tower", lambda: _from_triton(self._queries.submit(tokens.ids)))
 
     async def encode_picture(self, pixels: Pixels) -> Vector:
         """Returns the unit vector float32[dim] of a picture uint8[H,W,3]: a product without words."""
-        self._refuse_distrusted()
-        views = np.zeros((self._spec.views, *pixels.shape), dtype=np.uint8)
-        views[0] = pixels
-        has_image = np.arange(self._spec.views) == 0
-        row = ProductRow(self._empty_text, has_text=False, pixels=views, has_image=has_image)
-        return (await _from_triton(self._products.submit(row))).vector
+        return await self.encode_product(None, pixels)
+
+    async def encode_product(self, tokens: Tokens | None, pixels: Pixels | None) -> Vector:
+        """Returns the unit vector float32[dim] of a product of which text, a picture or both are known.
+
+        Args:
+            tokens: from ``tokenise_product``; None: no text.
+            pixels: uint8[H,W,3]; None: no picture.
+        """
+        size = self._spec.picture_size
+        views = np.zeros((self._spec.views, size, size, 3), dtype=np.uint8)
+        has_image = np.zeros(self._spec.views, dtype=np.bool_)
+        if pixels is not None:
+            views[0], has_image[0] = pixels, True
+        ids = self._empty_text if tokens is None else tokens.ids
+        row = ProductRow(ids, has_text=tokens is not None, pixels=views, has_image=has_image)
+        found = await self.trust.guarded("product_tower", lambda: _from_triton(self._products.submit(row)))
+        return found.vector
 
     def product_row(self, text: str, pixels: Pixels, has_image: npt.NDArray[np.bool_]) -> ProductRow:
         """Returns the product tower's row for a text and pictures uint8[V,H,W,3] with flags bool[V]."""
@@ -241,14 +241,6 @@ class Encoder:
         weights = outputs["modality_weights"].astype(np.float32, copy=False)
         return [ProductEmbedding(vector, weight) for vector, weight in zip(vectors, weights, strict=True)]
 
-    def distrust(self, why: Mismatch | None) -> None:
-        """Queries are refused from now on because Triton runs other engines; None trusts it again."""
-        self._distrusted = why
-
-    def _refuse_distrusted(self) -> None:
-        if self._distrusted is not None:
-            raise Unavailable(str(self._distrusted), field="encoder", retry_after_s=1.0)
-
     async def close(self) -> None:
         """Waits for the calls in flight."""
         await self._queries.close()
@@ -260,6 +252,8 @@ async def _from_triton(answer: Awaitable[Answer]) -> Answer:
     try:
         return await answer
     except DeadlineExceeded as error:
+        if deadline.at_most(_CLOCKS_DIFFER_S) < _CLOCKS_DIFFER_S:
+            raise
         raise Unavailable(error.problem, field=error.field, fix="Try again.", retry_after_s=1.0) from error
 
 

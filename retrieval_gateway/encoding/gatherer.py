@@ -3,17 +3,23 @@
 While fewer calls are in flight than allowed, a row leaves at once. Otherwise rows wait,
 and when a call returns the waiting ones leave together. So the batch grows with the load
 by itself, and no timer delays anybody.
+
+Rows keep the deadline they came with: one that is over does not leave any more, a call has
+the time of the row that has most, and a call that nobody waits for is dropped.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
-from faults import InvalidInput
+from faults import DeadlineExceeded, InvalidInput
+from retrieval_gateway import deadline
 
 Row = TypeVar("Row")
 Result = TypeVar("Result")
@@ -23,6 +29,7 @@ Result = TypeVar("Result")
 class _Waiting(Generic[Row, Result]):
     row: Row
     done: asyncio.Future[Result]
+    due: float | None
 
 
 class Gatherer(Generic[Row, Result]):
@@ -54,8 +61,13 @@ class Gatherer(Generic[Row, Result]):
         self._in_flight: set[asyncio.Task[None]] = set()
 
     async def submit(self, row: Row) -> Result:
-        """Returns the tower's result for ``row``; cancelling it drops the row if it has not left yet."""
-        waiting = _Waiting[Row, Result](row, asyncio.get_running_loop().create_future())
+        """Returns the tower's result for ``row``; cancelling it drops the row if it has not left yet.
+
+        Raises:
+            DeadlineExceeded: the caller's deadline passed before the row could leave.
+        """
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting[Row, Result](row, done, deadline.current())
         self._waiting.append(waiting)
         self._launch()
         return await waiting.done
@@ -72,12 +84,18 @@ class Gatherer(Generic[Row, Result]):
                 task = asyncio.create_task(self._run(batch))
                 self._in_flight.add(task)
                 task.add_done_callback(self._returned)
+                for waiting in batch:
+                    waiting.done.add_done_callback(partial(_drop_unwanted, task, batch))
 
     def _take(self) -> list[_Waiting[Row, Result]]:
         batch: list[_Waiting[Row, Result]] = []
         while self._waiting and len(batch) < self._rows:
             waiting = self._waiting.popleft()
-            if not waiting.done.done():  # its caller may be gone
+            if waiting.done.done():
+                continue  # its caller is gone
+            if waiting.due is not None and waiting.due <= time.monotonic():
+                waiting.done.set_exception(DeadlineExceeded("its time was up before it could be encoded"))
+            else:
                 batch.append(waiting)
         return sorted(batch, key=lambda waiting: self._order(waiting.row))
 
@@ -88,7 +106,8 @@ class Gatherer(Generic[Row, Result]):
     async def _run(self, batch: list[_Waiting[Row, Result]]) -> None:
         self._on_call(len(batch))
         try:
-            results = await self._call([waiting.row for waiting in batch])
+            with deadline.due(_latest(batch)):
+                results = await self._call([waiting.row for waiting in batch])
             pairs = list(zip(batch, results, strict=True))  # here, so that a short answer reaches everybody
         except InvalidInput as error:
             if len(batch) == 1:
@@ -106,6 +125,20 @@ class Gatherer(Generic[Row, Result]):
             for waiting, result in pairs:
                 if not waiting.done.done():
                     waiting.done.set_result(result)
+
+
+def _latest(batch: Sequence[_Waiting[Row, Result]]) -> float | None:
+    """Returns the deadline of the row that has most time; None where one has no deadline."""
+    dues = [waiting.due for waiting in batch if waiting.due is not None]
+    return max(dues) if len(dues) == len(batch) else None
+
+
+def _drop_unwanted(
+    task: asyncio.Task[None], batch: Sequence[_Waiting[Row, Result]], _: asyncio.Future[Result]
+) -> None:
+    """Ends a call when the last one who waited for it is gone."""
+    if all(waiting.done.cancelled() for waiting in batch):
+        task.cancel()
 
 
 def _fail(batch: Sequence[_Waiting[Row, Result]], error: BaseException) -> None:

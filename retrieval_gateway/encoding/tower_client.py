@@ -10,7 +10,8 @@ from tritonclient import grpc as triton
 from tritonclient.grpc import aio as triton_aio
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from faults import InternalError, NotFound, Unavailable, VitrineError
+from faults import DeadlineExceeded, InternalError, NotFound, Unavailable, VitrineError
+from retrieval_gateway import deadline
 from runtime.triton_faults import fault_from_status
 
 Array = npt.NDArray[np.generic]
@@ -25,7 +26,7 @@ class TowerClient:
         model: ``query_tower`` or ``product_tower``.
         version: the version that the release names; never "latest", which another release may be.
         outputs: names of the outputs wanted.
-        timeout_s: bound of one call. Triton computes on after it, but nobody waits.
+        timeout_s: bound of one call, however long its callers would wait. Triton computes on after it.
         on_failure: told of every failed call, so that the keeper looks at once.
     """
 
@@ -59,24 +60,28 @@ class TowerClient:
         Raises:
             InvalidInput: Triton refuses the rows.
             Unavailable: Triton, the model or this version of it is not there.
-            DeadlineExceeded: it took longer than ``timeout_s``.
+            DeadlineExceeded: it took longer than ``timeout_s``, or than its callers have.
         """
         tensors = []
         for name, array in inputs.items():
             tensor = triton.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
             tensor.set_data_from_numpy(array)
             tensors.append(tensor)
+        time_s = deadline.at_most(self._timeout_s)
         try:
             result = await self._client.infer(
                 self.model,
                 tensors,
                 model_version=str(self.version),
                 outputs=self._outputs,
-                client_timeout=self._timeout_s,
+                client_timeout=time_s,
             )
         except InferenceServerException as error:
-            self._on_failure()
-            raise self._fault(error) from error
+            fault = self._fault(error)
+            # Callers in a hurry say nothing about Triton; one that takes all the time there is does.
+            if time_s >= self._timeout_s or not isinstance(fault, DeadlineExceeded):
+                self._on_failure()
+            raise fault from error
         return {output.name(): self._read(result, output.name()) for output in self._outputs}
 
     def _fault(self, error: InferenceServerException) -> VitrineError:

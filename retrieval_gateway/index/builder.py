@@ -28,7 +28,7 @@ def build_index(vectors: NDArray[np.float32], spec: IndexSpec | None = None, *, 
     """Builds an index over vectors.
 
     Args:
-        vectors: float32 [N, dim], L2-normalised for cosine similarity; kept, not copied.
+        vectors: float32 [N, dim], L2-normalised for cosine similarity; kept, not copied where C-contiguous.
         spec: what to build; chosen by N where it is None.
         seed: of the k-means sample; the same seed and SIMD level give the same lists.
 
@@ -36,6 +36,7 @@ def build_index(vectors: NDArray[np.float32], spec: IndexSpec | None = None, *, 
         faults.InvalidInput: vectors that cannot be searched, or more lists than vectors.
     """
     check_vectors(vectors)
+    vectors = np.ascontiguousarray(vectors)
     spec = spec or IndexSpec.for_count(len(vectors))
     if spec.nlist > len(vectors):
         raise faults.InvalidInput(
@@ -88,6 +89,7 @@ def load_index(path: Path, vectors: NDArray[np.float32], spec: IndexSpec) -> Fai
             "the release has no index file", field="index", value=str(path), fix="publish the release again."
         )
     faiss = faiss_module()
+    faiss.omp_set_num_threads(1)  # a release is opened beside the one that serves
     try:
         index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
     except RuntimeError as error:

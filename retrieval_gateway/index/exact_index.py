@@ -54,3 +54,6 @@ class ExactIndex:
             order = np.lexsort((rows, -scores))[:k]
             answer.rows[line, : len(order)], answer.scores[line, : len(order)] = rows[order], scores[order]
         return answer
+
+    def close(self) -> None:
+        """Does nothing: this index is memory alone."""

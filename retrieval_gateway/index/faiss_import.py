@@ -16,7 +16,7 @@ def faiss_module() -> Any:
     """Returns the module ``faiss``; untyped, because the stubs it ships do not know its Python wrappers.
 
     Raises:
-        faults.NotFound: no FAISS is installed.
+        faults.NotFound: no FAISS is installed, or one for GPUs without the CUDA libraries it needs.
     """
     try:
         return importlib.import_module("faiss")
@@ -25,4 +25,10 @@ def faiss_module() -> Any:
             "building and searching an index needs FAISS, which is not installed",
             field="faiss",
             fix="pip install 'vitrine[cpu]'",
+        ) from error
+    except (ImportError, OSError, RuntimeError) as error:
+        raise faults.NotFound(
+            f"FAISS is installed but cannot be loaded: {error}",
+            field="faiss",
+            fix="install its CUDA libraries (pip install 'vitrine[gpu]'), or 'vitrine[cpu]' instead.",
         ) from error

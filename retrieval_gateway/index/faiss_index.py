@@ -1,13 +1,15 @@
-"""FAISS on the CPU: flat and inverted lists behind one search, filters included.
+"""FAISS on the CPU: flat and inverted lists behind one search, filters and deep k included.
+
+Flat is exact: with a filter it scans the allowed rows. Inverted lists probe the spec's number of lists
+where the recall gate vouches for it, and as many as the query needs otherwise (``list_search``); where a
+filter allows little more than such a search would score anyway, the allowed rows are scanned, which is exact.
 
 The settings here were measured, not guessed: one OpenMP thread a search (two were three times
-slower on small batches), the matrix-product path from four queries on (a batch of 32 costs a
-seventh), and more lists probed as a filter tightens, until scanning the allowed rows is better.
+slower on small batches), and the matrix-product path from four queries on (a batch of 32 costs a seventh).
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,15 +17,20 @@ from numpy.typing import NDArray
 
 import faults
 from retrieval_gateway.index.faiss_import import faiss_module
-from retrieval_gateway.index.ranking import no_neighbours, rank_candidates
+from retrieval_gateway.index.list_search import ListSearch
+from retrieval_gateway.index.ranking import FindCandidates, no_neighbours, rank_candidates
 from retrieval_gateway.index.scan import scan_rows
 from retrieval_gateway.index.spec import IndexSpec
 from retrieval_gateway.index.types import Neighbours, check_search
 
 __all__ = ["FaissIndex"]
 
-_SCAN_BELOW = 0.02
-"""Share of allowed rows under which they are scanned: inverted lists lose their recall there."""
+_PLAIN_K = 128
+"""Up to this k an unfiltered search probes the spec's lists; the recall gate measures k = 100."""
+_SCAN_PORTIONS = 2
+_SCAN_HITS = 8
+"""Up to so many portions that a thorough search scores at least, or rows a hit, allowed rows are scanned:
+scoring a row costs little more than its place in FAISS's heap of the best k."""
 _BLAS_FROM_QUERIES = 4
 
 
@@ -32,7 +39,7 @@ class FaissIndex:
 
     Args:
         index: the FAISS index, inner product.
-        vectors: float32 [N, dim], may be memory-mapped; scores come from these.
+        vectors: float32 [N, dim], C-contiguous, may be memory-mapped; scores come from these.
         spec: what the index is.
 
     Raises:
@@ -43,6 +50,7 @@ class FaissIndex:
         _check_agreement(index, vectors, spec)
         self._index = index
         self._vectors = vectors
+        self._lists = ListSearch(index, vectors, spec) if spec.kind == "ivf_sq8" else None
         self.spec = spec
         # A setting of the whole process; every release of ours that is open at once has about the same dim.
         faiss_module().cvar.distance_compute_blas_threshold = _BLAS_FROM_QUERIES * self.dim
@@ -61,6 +69,11 @@ class FaissIndex:
     def dim(self) -> int:
         """Numbers in a vector."""
         return int(self._vectors.shape[1])
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """The vectors it was built from, float32 [N, dim]."""
+        return self._vectors
 
     @property
     def faiss_index(self) -> Any:
@@ -82,64 +95,30 @@ class FaissIndex:
             return no_neighbours(len(queries), k)
         # OpenMP keeps this number per thread, and our callers search from a pool of threads.
         faiss_module().omp_set_num_threads(1)
-        if allowed is not None and available < _SCAN_BELOW * self.count:
-            rows = np.flatnonzero(allowed)
-            return rank_candidates(
-                self._vectors,
-                queries,
-                k,
-                available,
-                lambda asked, wanted: scan_rows(self._vectors, asked, wanted, rows),
-            )
-        selector = None if allowed is None else _Selector(allowed)
-        return rank_candidates(
-            self._vectors,
-            queries,
-            k,
-            available,
-            lambda asked, wanted: self._find(asked, wanted, min(k, available), available, selector),
-        )
+        find = self._finder(min(k, available), available, allowed)
+        return rank_candidates(self._vectors, queries, k, available, find)
 
-    def _find(
-        self,
-        queries: NDArray[np.float32],
-        wanted: int,
-        needed: int,
-        available: int,
-        selector: _Selector | None,
-    ) -> NDArray[np.int64]:
-        """Proposes candidates; where the probed lists held too few, all lists are gone through."""
-        if self.kind == "flat":
-            return self._ask(queries, wanted, _flat_parameters(selector))
-        nprobe = min(self.spec.nlist, math.ceil(self.spec.nprobe * self.count / available))
-        rows = self._ask(queries, wanted, _ivf_parameters(nprobe, selector))
-        short = np.flatnonzero((rows >= 0).sum(axis=1) < needed)
-        if len(short) and nprobe < self.spec.nlist:
-            rows[short] = self._ask(queries[short], wanted, _ivf_parameters(self.spec.nlist, selector))
+    def close(self) -> None:
+        """Does nothing: this index is memory alone."""
+
+    def _finder(self, k: int, available: int, allowed: NDArray[np.bool_] | None) -> FindCandidates:
+        """Chooses the cheapest way that finds enough of the right candidates."""
+        lists = self._lists
+        if allowed is not None:
+            if lists is None or available <= max(_SCAN_PORTIONS * lists.portion, _SCAN_HITS * k):
+                rows = np.flatnonzero(allowed)
+                return lambda asked, wanted: scan_rows(self._vectors, asked, wanted, rows)
+            selector = faiss_module().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+            return lambda asked, wanted: lists.thorough(asked, wanted, k, available, selector)
+        if lists is None:
+            return self._all
+        if k > _PLAIN_K:
+            return lambda asked, wanted: lists.thorough(asked, wanted, k, available, None)
+        return lambda asked, wanted: lists.plain(asked, wanted, k)
+
+    def _all(self, queries: NDArray[np.float32], wanted: int) -> NDArray[np.int64]:
+        rows: NDArray[np.int64] = self._index.search(queries, wanted)[1]
         return rows
-
-    def _ask(self, queries: NDArray[np.float32], wanted: int, parameters: Any) -> NDArray[np.int64]:
-        _, rows = self._index.search(queries, wanted, params=parameters)
-        found: NDArray[np.int64] = rows
-        return found
-
-
-class _Selector:
-    """A mask as FAISS wants it, one bit a row; it must outlive the searches that use it."""
-
-    def __init__(self, allowed: NDArray[np.bool_]) -> None:
-        self._bits = np.packbits(allowed, bitorder="little")
-        self.faiss_selector = faiss_module().IDSelectorBitmap(self._bits)
-
-
-def _flat_parameters(selector: _Selector | None) -> Any:
-    return None if selector is None else faiss_module().SearchParameters(sel=selector.faiss_selector)
-
-
-def _ivf_parameters(nprobe: int, selector: _Selector | None) -> Any:
-    if selector is None:
-        return faiss_module().SearchParametersIVF(nprobe=nprobe)
-    return faiss_module().SearchParametersIVF(nprobe=nprobe, sel=selector.faiss_selector)
 
 
 def _check_agreement(index: Any, vectors: NDArray[np.float32], spec: IndexSpec) -> None:

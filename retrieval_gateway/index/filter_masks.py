@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 
 import numpy as np
@@ -18,11 +20,14 @@ from numpy.typing import NDArray
 
 from retrieval_gateway.index.filters import (
     PATH_SEPARATOR,
+    AllHold,
+    AnyHolds,
     AnyOf,
     Condition,
     Equals,
     Filter,
     NoneOf,
+    Not,
     Range,
     normalise_value,
 )
@@ -89,6 +94,12 @@ def _compile(condition: Condition, table: ProductTable) -> NDArray[np.bool_]:
             return _between(table.column(condition.field), condition)
         case Equals():
             return _to_mask(pc.equal(table.column(condition.field), pa.scalar(condition.value)))
+        case AnyHolds():
+            return reduce(or_, (compile_filter(given, table) for given in condition.filters))
+        case AllHold():
+            return reduce(and_, (compile_filter(given, table) for given in condition.filters))
+        case Not():
+            return ~compile_filter(condition.filter, table)
 
 
 def _words(table: ProductTable, field: str, values: tuple[str, ...]) -> NDArray[np.bool_]:

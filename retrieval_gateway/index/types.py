@@ -21,10 +21,12 @@ class Neighbours:
         rows: int64 [B, k]; -1 where fewer than k were found.
         scores: float32 [B, k], true inner products with the stored vectors; -inf beside a row of -1.
             Equal scores stand in rising order of rows, so that an answer can be repeated.
+        on_cpu: an index on a GPU could not answer this, and the one on the CPU did.
     """
 
     rows: NDArray[np.int64]
     scores: NDArray[np.float32]
+    on_cpu: bool = False
 
 
 class VectorIndex(Protocol):
@@ -48,13 +50,17 @@ class VectorIndex(Protocol):
     def search(
         self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None
     ) -> Neighbours:
-        """Finds the k best neighbours of each query.
+        """Finds the k best neighbours of each query, or all there are where fewer are allowed.
 
         Args:
             queries: float32 [B, dim].
             k: how many, at least 1.
             allowed: bool [count]; only rows that are true may be found. None allows all.
         """
+        ...
+
+    def close(self) -> None:
+        """Lets go of what is not memory: threads, a GPU. No search may be running or follow."""
         ...
 
 

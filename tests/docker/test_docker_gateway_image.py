@@ -52,6 +52,7 @@ def environment(tmp_path):
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("VITRINE_")},
         "VITRINE_HOST": "0.0.0.0",  # as in the image: the check must find it on loopback all the same
+        "VITRINE_INSECURE": "true",
         "VITRINE_PORT": str(free_port()),
         "VITRINE_METRICS_PORT": str(free_port()),
         "VITRINE_TRITON_URL": f"127.0.0.1:{free_port()}",

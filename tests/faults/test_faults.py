@@ -9,6 +9,7 @@ import faults
 TREE = {
     "UserError": {
         "InvalidInput",
+        "Unauthenticated",
         "NotPermitted",
         "NotFound",
         "CatalogueError",
@@ -91,6 +92,7 @@ def test_reasons_are_stable_and_tell_the_leaves_apart() -> None:
         "Occupied": "OCCUPIED",
         "Overloaded": "OVERLOADED",
         "StorageFailed": "STORAGE_FAILED",
+        "Unauthenticated": "UNAUTHENTICATED",
         "Unavailable": "UNAVAILABLE",
     }
 

@@ -9,6 +9,7 @@ from support.fake_encoder import FakeEncoder, publish_tiny_release, seed_of, vec
 from support.tiny_shop import tiny_catalogue, tiny_pictures
 
 from catalog.catalogue import Catalogue
+from catalog.held_out import is_held_out
 from catalog.pictures import DecodedPictures, PictureLimits
 from faults import GateFailed, InvalidInput, Mismatch, StorageFailed, Unavailable
 from indexing import release_builder
@@ -17,7 +18,9 @@ from indexing.release_builder import build_release, newest_towers
 from releases.manifest import Manifest
 from releases.store import ReleaseStore
 from retrieval_gateway.encoding.encoder import TritonLink
-from retrieval_gateway.loaded_release import LoadedRelease, check_probes, load_release
+from retrieval_gateway.encoding.trust import Trust
+from retrieval_gateway.loaded_release import LoadedRelease, load_release
+from retrieval_gateway.release_probes import check_probes
 
 CATALOGUE = tiny_catalogue()
 PICTURES = tiny_pictures(CATALOGUE)
@@ -70,7 +73,12 @@ async def test_the_manifest_names_everything_that_went_in(tmp_path: Path) -> Non
         "parity of product_tower",
         "recall of the index",
     ]
-    assert set(manifest.files) == {"vectors.npy", "index.faiss", "products.arrow", "tokenizer.json"}
+    vectors = {"vectors.npy", "text_vectors.npy", "image_vectors.npy"}
+    assert {name for name in manifest.files if "/" not in name} == vectors | {
+        "index.faiss",
+        "products.arrow",
+        "tokenizer.json",
+    }
 
 
 async def test_a_new_release_is_not_active(tmp_path: Path) -> None:
@@ -91,6 +99,61 @@ async def test_a_gateway_can_load_it_and_finds_each_product_by_its_vector(tmp_pa
         np.testing.assert_array_equal(release.vectors[place], vector_of(seed_of(row)))
         fields = release.table.fields(np.array([place]), ("text_weight", "image_weight"))
         assert [values[0] for values in fields.values()] == pytest.approx(weights_of(row).tolist())
+
+
+async def test_the_halves_of_the_products_travel_with_it(tmp_path: Path) -> None:
+    manifest = await build(tmp_path)
+    release = load(tmp_path, manifest.release_id)
+    assert manifest.view_vectors == {"text": "text_vectors.npy", "image": "image_vectors.npy"}
+    encoder = FakeEncoder(newest_towers(tmp_path / "repository").tokenizer)
+    row = encoder.product_row("", PICTURES.pixels[2], PICTURES.has_image[2])
+    np.testing.assert_array_equal(release.views["image"][2], vector_of(seed_of(row)))
+    assert release.views["text"].shape == release.vectors.shape
+
+
+async def test_a_release_may_do_without_them(tmp_path: Path) -> None:
+    write_pair(tmp_path / "repository")
+    towers = newest_towers(tmp_path / "repository")
+    encoder, store, told = FakeEncoder(towers.tokenizer), ReleaseStore(tmp_path / "store"), []
+    manifest = await build_release(
+        store,
+        towers,
+        encoder,
+        CATALOGUE,
+        PICTURES,
+        "x",
+        told.append,
+        views=False,  # type: ignore[arg-type]
+    )
+    assert sum(encoder.batches) == 12
+    assert told[-1] == 12
+    assert manifest.view_vectors == {}
+    assert load(tmp_path, manifest.release_id).views == {}
+
+
+async def test_the_same_style_threshold_belongs_to_the_release(tmp_path: Path) -> None:
+    manifest = await build(tmp_path)
+    release = load(tmp_path, manifest.release_id)
+    trained = {product.style_group for product in CATALOGUE.products if not is_held_out(product.style_group)}
+    assert trained, "or there is nothing to calibrate on"
+    assert set(manifest.same_style) == {"both", "text", "image"}
+    assert release.same_style_threshold == manifest.same_style["both"].threshold
+    assert release.same_style_threshold_of(None) == release.same_style_threshold
+    assert release.same_style_threshold_of("text") == manifest.same_style["text"].threshold
+    plain = Catalogue([dataclasses.replace(one, style_group="") for one in CATALOGUE.products])
+    other = load(tmp_path, (await build(tmp_path, plain)).release_id)
+    assert other.same_style_threshold is None
+    assert other.same_style_threshold_of("image") is None
+
+
+async def test_progress_goes_once_through_the_catalogue(tmp_path: Path) -> None:
+    write_pair(tmp_path / "repository")
+    towers = newest_towers(tmp_path / "repository")
+    told: list[int] = []
+    encoder, store = FakeEncoder(towers.tokenizer), ReleaseStore(tmp_path / "store")
+    await build_release(store, towers, encoder, CATALOGUE, PICTURES, "x", told.append)  # type: ignore[arg-type]
+    assert told == sorted(told)
+    assert told[-1] == 12
 
 
 async def test_the_product_table_holds_the_catalogues_fields_and_its_gaps(tmp_path: Path) -> None:
@@ -126,8 +189,7 @@ async def test_another_engine_is_noticed_by_the_probes(tmp_path: Path) -> None:
     manifest = await build(tmp_path)
 
     class Engine(FakeEncoder):
-        def distrust(self, why: Mismatch | None) -> None:
-            self.why = why
+        trust = Trust()
 
     class OtherEngine(Engine):
         async def probe(self, probe: object) -> np.ndarray:

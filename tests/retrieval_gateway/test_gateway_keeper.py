@@ -1,6 +1,7 @@
 """The keeper: what is missing is loaded, what is dead repaired, what belongs to others left alone."""
 
 import asyncio
+import contextlib
 import time
 
 import numpy as np
@@ -24,6 +25,8 @@ class Bench:
         self.metrics = Metrics()
         self.keeper = TritonKeeper(FakeControl(self.triton), self.metrics, interval_s=0.01)
         self.probes = 0
+        self.suspended = []
+        """Each model whose use was suspended, and how often it had been loaded by then."""
 
     def probe_of(self, versions):
         """A real inference of the query tower, as ``check_probes`` makes one."""
@@ -46,7 +49,10 @@ class Bench:
     async def add(self, versions, watch: bool = False) -> None:
         await self.keeper.add(versions, self.probe_of(versions))
         if watch:
-            self.keeper.watch_with(self.probe_of(versions))
+            self.watch_with(self.probe_of(versions))
+
+    def watch_with(self, probe) -> None:
+        self.keeper.watch_with(probe, lambda model: self.suspended.append((model, self.triton.loads[model])))
 
     def running(self):
         return looping(self.keeper.run)
@@ -79,6 +85,12 @@ async def test_removing_a_release_leaves_the_others_and_other_gateways_versions(
     assert bench.triton.loaded == {"query_tower": {3}, "product_tower": set()}
 
 
+async def test_what_another_gateway_needs_is_spared(bench):
+    await bench.add(FIRST)
+    await bench.keeper.remove(FIRST, spared=[{"query_tower": 1, "product_tower": 2}])
+    assert bench.triton.loaded == {"query_tower": {1}, "product_tower": set()}
+
+
 async def test_a_version_that_two_releases_share_stays_until_both_have_left(bench):
     mixed = {"query_tower": 1, "product_tower": 2}
     await bench.add(FIRST)
@@ -87,18 +99,37 @@ async def test_a_version_that_two_releases_share_stays_until_both_have_left(benc
     assert bench.triton.loaded == {"query_tower": {1}, "product_tower": {2}}
 
 
-async def test_what_cannot_be_added_leaves_no_trace(bench):
+async def test_what_cannot_be_added_is_taken_back_by_removing_it(bench):
     await bench.add(FIRST)
+    absent = {"query_tower": 9, "product_tower": 2}
     with pytest.raises(NotFound, match="version 9"):
-        await bench.add({"query_tower": 9, "product_tower": 2})
-    assert bench.triton.loaded["query_tower"] == {1}
+        await bench.add(absent)
+    await bench.keeper.remove(absent)
+    assert bench.triton.loaded == {"query_tower": {1}, "product_tower": {1}}
 
     async def disagrees() -> None:
         raise Mismatch("vector", expected=1, found=0, fix="Mend it.")
 
     with pytest.raises(Mismatch):
         await bench.keeper.add(SECOND, disagrees)
+    await bench.keeper.remove(SECOND)
     assert bench.triton.loaded == {"query_tower": {1}, "product_tower": {1}}
+
+
+async def test_removing_what_was_never_its_own_is_harmless(bench):
+    """A gateway that is stopped while it waits for its turn to add has nothing to take back."""
+    await bench.add(FIRST)
+    await bench.keeper.remove(SECOND)
+    assert bench.triton.loaded == {"query_tower": {1}, "product_tower": {1}}
+
+
+async def test_what_serves_is_looked_at_after_another_release_was_added(bench):
+    """Triton loads a version anew whose folder was changed, in passing, when another one is added."""
+    await bench.add(FIRST, watch=True)
+    async with bench.running():
+        bench.triton.dead = {("query_tower", 1)}
+        await bench.keeper.add(SECOND, bench.probe_of(SECOND))
+        await until(lambda: not bench.triton.dead)
 
 
 async def test_adding_to_a_triton_that_is_away_says_so(bench):
@@ -139,6 +170,7 @@ async def test_a_restarted_triton_gets_its_models_back(bench):
         bench.triton.restart()
         await until(lambda: bench.keeper.healthy)
     assert bench.triton.loaded == {"query_tower": {1}, "product_tower": {1}}
+    assert sorted(bench.suspended) == [("product_tower", 1), ("query_tower", 1)], "before they were loaded"
 
 
 async def test_a_dead_stub_is_reloaded_and_the_healthy_model_is_not(bench):
@@ -150,6 +182,7 @@ async def test_a_dead_stub_is_reloaded_and_the_healthy_model_is_not(bench):
         await until(lambda: not bench.triton.dead and bench.keeper.healthy)
     assert bench.triton.loads["query_tower"] == loads["query_tower"] + 1
     assert bench.triton.loads["product_tower"] == loads["product_tower"]
+    assert bench.suspended == [("query_tower", loads["query_tower"])]
     repairs = {"model": "query_tower"}
     assert bench.metrics.registry.get_sample_value("vitrine_triton_repairs_total", repairs) == 2
 
@@ -164,13 +197,13 @@ async def test_one_late_probe_is_not_repaired_but_several_are(bench):
             late.pop()
             raise DeadlineExceeded("late")
 
-    bench.keeper.watch_with(sometimes_late)
+    bench.watch_with(sometimes_late)
     async with bench.running():
         bench.keeper.suspect()
         await until(lambda: not bench.keeper.healthy)
         await until(lambda: bench.keeper.healthy)
         assert bench.triton.loads == loads, "a busy Triton must not be reloaded"
-        bench.keeper.watch_with(bench.probe_of(FIRST))
+        bench.watch_with(bench.probe_of(FIRST))
         bench.triton.late = {("query_tower", 1)}
         await until(lambda: not bench.triton.late and bench.keeper.healthy)
 
@@ -193,9 +226,35 @@ async def test_another_engine_under_the_same_version_is_not_health(bench):
     async def disagrees() -> None:
         raise Mismatch("vector of the probe", expected=1, found=0, fix="Mend it.")
 
-    bench.keeper.watch_with(disagrees)
+    bench.watch_with(disagrees)
     async with bench.running():
         bench.keeper.suspect()
         await until(lambda: not bench.keeper.healthy)
-        bench.keeper.watch_with(bench.probe_of(FIRST))
+        bench.watch_with(bench.probe_of(FIRST))
         assert bench.keeper.healthy
+
+
+async def test_every_change_of_what_triton_has_loaded_waits_for_its_turn(bench):
+    control, seen = bench.keeper._control, []
+
+    @contextlib.contextmanager
+    def turn():
+        seen.append("begins")
+        changes = bench.triton.loads.copy(), {name: set(ready) for name, ready in bench.triton.loaded.items()}
+        assert changes == before[-1], "nothing was changed between two turns"
+        yield
+        before.append((bench.triton.loads.copy(), {name: set(r) for name, r in bench.triton.loaded.items()}))
+        seen.append("ends")
+
+    before = [(bench.triton.loads.copy(), {name: set(ready) for name, ready in bench.triton.loaded.items()})]
+    bench.keeper.take_turns(turn)
+    await bench.add(FIRST, watch=True)
+    await bench.add(SECOND)
+    await bench.keeper.remove(SECOND)
+    async with bench.running():
+        bench.triton.dead = {("query_tower", 1)}
+        bench.keeper.suspect()
+        await until(lambda: not bench.triton.dead and bench.keeper.healthy)
+    assert control.ready_versions("query_tower") == (1,)
+    assert seen == ["begins", "ends"] * (len(seen) // 2)
+    assert before[-1][0] == bench.triton.loads

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,13 +11,13 @@ from support.small_releases import MAX_QUERY_TOKENS, PRODUCTS, SmallShop, jpeg
 
 from catalog.keyword_table import KeywordTable
 from catalog.pictures import PictureLimits
-from faults import InvalidInput, Mismatch, NotFound, Unavailable
+from faults import InvalidInput, Mismatch, NotFound, Overloaded, Unavailable
 from retrieval_gateway.api.generated import retrieval_service_pb2 as pb
 from retrieval_gateway.cache import FakeSharedTier, MemoryTier, ResponseCache, TallyCounters
 from retrieval_gateway.index.filters import AnyOf, Equals, Filter, NoneOf, Range
 from retrieval_gateway.metrics import Metrics
-from retrieval_gateway.query import LikeProduct, Picture, SearchQuery, Words
-from retrieval_gateway.searcher import Searcher, key_parts
+from retrieval_gateway.query import ChannelChoice, LikeProduct, Picture, SearchQuery, Words
+from retrieval_gateway.searcher import Searcher
 
 IDS = [product.product_id for product in PRODUCTS]
 
@@ -42,8 +43,8 @@ class Bench:
         self.cache = ResponseCache(self.memory, self.shared, TallyCounters())
         self.searcher = Searcher(self.follower, self.cache, self.executor, self.metrics)
 
-    async def search(self, subject, k=3, filters=(), fields=(), bypass_cache=False) -> pb.SearchResponse:
-        query = SearchQuery(subject, k, Filter(tuple(filters)), tuple(fields), bypass_cache)
+    async def search(self, subject, k=3, filters=(), fields=(), **more) -> pb.SearchResponse:
+        query = SearchQuery(subject, k, Filter(tuple(filters)), tuple(fields), **more)
         return pb.SearchResponse.FromString(await self.searcher.search(query))
 
     def answered(self, source: str) -> float:
@@ -70,7 +71,7 @@ def best(scores: dict[str, float], k: int) -> list[str]:
 
 
 async def test_the_nearest_products_with_their_cosines(bench):
-    reply = await bench.search(Words("red mug"), k=5)
+    reply = await bench.search(Words("red mug"), k=5, channels=ChannelChoice(("dense",)))
     encoder = bench.release.encoder
     exact = bench.scores(await encoder.encode_words(encoder.tokenise("red mug")))
     assert list(reply.product_ids) == best(exact, 5)
@@ -205,9 +206,9 @@ async def test_cut_words_are_said_to_be_cut(bench):
 async def test_errors_are_not_cached(bench):
     bench.shop.triton.away = True
     with pytest.raises(Unavailable):
-        await bench.search(Words("red mug"))
+        await bench.search(Picture(jpeg("red")))
     bench.shop.triton.away = False
-    assert (await bench.search(Words("red mug"))).cache_source == pb.CACHE_SOURCE_COMPUTED
+    assert (await bench.search(Picture(jpeg("red")))).cache_source == pb.CACHE_SOURCE_COMPUTED
 
 
 async def test_a_dead_triton_leaves_what_needs_no_tower(bench):
@@ -215,25 +216,44 @@ async def test_a_dead_triton_leaves_what_needs_no_tower(bench):
     bench.shop.triton.away = True
     assert (await bench.search(Words("red mug"))).cache_source == pb.CACHE_SOURCE_MEMORY
     assert len((await bench.search(LikeProduct("lamp"))).product_ids) == 3
+    new = await bench.search(Words("blue mug"))
+    assert new.product_ids[0] == "mug-blue"
+    assert list(new.degradations) == [pb.DEGRADATION_DENSE_CHANNEL_FAILED]
 
 
-def test_everything_that_decides_an_answer_is_in_its_key():
-    base = {"subject": Words("a"), "k": 3, "filter": Filter(), "fields": ()}
-    changes = [
-        {},
-        {"subject": Words("b")},
-        {"subject": Picture(b"a")},
-        {"subject": LikeProduct("a")},
-        {"k": 4},
-        {"filter": Filter((AnyOf("brand", ("a",)),))},
-        {"filter": Filter((NoneOf("brand", ("a",)),))},
-        {"fields": ("title",)},
-        {"fields": ("title", "price")},
-        {"fields": ("price", "title")},
-    ]
-    keys = [repr(key_parts(SearchQuery(**{**base, **change}))) for change in changes]
-    assert len(set(keys)) == len(keys)
-    assert key_parts(SearchQuery(**base, bypass_cache=True)) == key_parts(SearchQuery(**base))
+async def test_a_computation_takes_a_place_and_a_cached_answer_none(bench):
+    places: list[str] = []
+
+    @contextlib.contextmanager
+    def place():
+        places.append("taken")
+        yield
+
+    searcher = Searcher(bench.follower, bench.cache, bench.executor, bench.metrics, place)
+    query = SearchQuery(Words("red mug"), 3, Filter(), ())
+    for _ in range(3):
+        await searcher.search(query)
+    assert places == ["taken"]
+    await searcher.search(replace(query, bypass_cache=True))
+    assert places == ["taken"] * 2
+
+
+async def test_no_place_is_no_answer_and_nothing_is_kept(bench):
+    def full():
+        raise Overloaded("too many", retry_after_s=0.1)
+
+    searcher = Searcher(bench.follower, bench.cache, bench.executor, bench.metrics, full)
+    with pytest.raises(Overloaded):
+        await searcher.search(SearchQuery(Words("red mug"), 3, Filter(), ()))
+    assert bench.shop.triton.calls == []
+    assert len(bench.memory) == 0
+
+
+async def test_a_release_is_warmed_before_it_serves(bench):
+    query = SearchQuery(Words("red mug"), 3, Filter(), ())
+    await bench.searcher.prewarm(query, bench.release)
+    assert bench.answered("computed") == 0, "nobody has asked"
+    assert (await bench.search(Words("red mug"))).cache_source == pb.CACHE_SOURCE_MEMORY
 
 
 async def test_a_release_with_keywords_gives_them_to_its_query_tower(tmp_path):

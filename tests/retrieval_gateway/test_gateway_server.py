@@ -20,6 +20,7 @@ from retrieval_gateway.server import Running, running
 from retrieval_gateway.settings import GatewaySettings
 from runtime.ports import free_port
 
+States = health_pb2.HealthCheckResponse
 SERVICES = ("vitrine.retrieval.v1.RetrievalService", "vitrine.retrieval.v1.ReleaseService")
 
 
@@ -65,12 +66,12 @@ async def test_a_bad_request_is_refused_even_without_a_release(tmp_path):
         assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_health_is_not_serving_for_the_server_and_each_service(tmp_path):
+async def test_health_is_not_serving_for_what_needs_a_release(tmp_path):
     async with gateway(tmp_path) as listening, channel_to(listening) as channel:
         stub = health_pb2_grpc.HealthStub(channel)
-        for name in ("", *SERVICES):
+        for name, searches in (("", True), (SERVICES[0], True), (SERVICES[1], False), ("liveness", False)):
             reply = await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
-            assert reply.status == health_pb2.HealthCheckResponse.NOT_SERVING, name
+            assert reply.status == (States.NOT_SERVING if searches else States.SERVING), name
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await stub.Check(health_pb2.HealthCheckRequest(service="vitrine.Unknown"), timeout=5)
         assert failed.value.code() is grpc.StatusCode.NOT_FOUND

@@ -4,9 +4,10 @@ import pytest
 from support.processes import eventually
 
 import faults
-from runtime.supervisor import Backoff, Supervisor
+from runtime.backoff import Backoff
+from runtime.supervisor import Supervisor
 
-QUICK = Backoff(first_s=0.001, longest_s=0.002)
+QUICK = Backoff(first_s=0.001, longest_s=0.002, jitter=0)
 
 
 class FakeService:
@@ -32,9 +33,9 @@ class FakeService:
         return "the end of the log"
 
 
-def supervised(*services, backoff=QUICK):
+def supervised(*services, backoff=QUICK, **options):
     events = []
-    return Supervisor(services, events.append, backoff, check_every_s=0.002), events
+    return Supervisor(services, events.append, backoff, check_every_s=0.002, **options), events
 
 
 def test_services_start_in_order_and_stop_in_reverse():
@@ -78,23 +79,25 @@ def test_the_dead_is_cleaned_up_and_restarted_and_the_living_left_alone():
     ]
     assert events[2].detail == "the end of the log"
     assert "dying would not start" in events[3].detail
+    assert [event.next_s for event in events[2:]] == [0.001, 0.002, 0.002, None]
     assert journal == ["start living", "start dying", *["stop dying"] * 3, "start dying"]
     supervisor.stop()
 
 
 def test_deaths_in_a_row_count_on_until_a_stable_while():
-    def attempts(stable_s):
-        service = FakeService("a", [])
-        supervisor, events = supervised(service, backoff=Backoff(0.001, longest_s=0.002, stable_s=stable_s))
+    def attempts(lives_s):
+        now, service = [100.0], FakeService("a", [])
+        supervisor, events = supervised(service, backoff=QUICK, clock=lambda: now[0])
         supervisor.start()
         for expected in (1, 2):
+            now[0] += lives_s
             service.up = False
             assert eventually(lambda n=expected: sum(event.kind == "restarted" for event in events) == n)
         supervisor.stop()
         return [event.attempt for event in events if event.kind == "restarted"]
 
-    assert attempts(stable_s=1000) == [1, 2]
-    assert attempts(stable_s=0) == [1, 1]
+    assert attempts(QUICK.stable_s - 1) == [1, 2]
+    assert attempts(QUICK.stable_s) == [1, 1]
 
 
 def test_stop_during_a_restart_leaves_nothing_running():
@@ -136,6 +139,26 @@ def test_stop_is_idempotent_and_shares_its_time_among_the_services():
     supervisor.stop()
 
 
-def test_pauses_grow_and_are_bounded():
-    backoff = Backoff(first_s=0.5, factor=2, longest_s=30)
-    assert [backoff.pause_s(attempt) for attempt in (1, 2, 3, 7, 8, 10**6)] == [0.5, 1, 2, 30, 30, 30]
+def test_neither_a_bug_nor_a_deaf_listener_ends_the_supervision():
+    class Buggy(FakeService):
+        def start(self):
+            if self.failures:
+                self.failures -= 1
+                raise ZeroDivisionError("a bug")
+            super().start()
+
+    heard = []
+
+    def deaf(event):
+        heard.append(event)
+        raise BrokenPipeError("the terminal is closed")
+
+    service = Buggy("a", [])
+    supervisor = Supervisor([service], deaf, QUICK, check_every_s=0.002)
+    supervisor.start()
+    for _ in range(2):
+        service.failures = 1
+        service.up = False
+        assert eventually(lambda: service.up)
+    supervisor.stop()
+    assert [event.detail for event in heard if event.kind == "start_failed"] == ["a bug"] * 2

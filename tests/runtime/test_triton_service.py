@@ -15,7 +15,8 @@ from support.triton import RunningTriton, triton_settings
 from tritonclient.utils import InferenceServerException
 
 import faults
-from runtime.supervisor import Backoff, Supervisor
+from runtime.backoff import Backoff
+from runtime.supervisor import Supervisor
 from runtime.triton import TritonServer, TritonSettings
 from runtime.triton_control import TritonControl
 from runtime.triton_faults import fault_from_status

@@ -7,8 +7,9 @@ import redis
 from support.processes import eventually, running
 
 import faults
+from runtime.backoff import Backoff
 from runtime.ports import free_port
-from runtime.supervisor import Backoff, Supervisor
+from runtime.supervisor import Supervisor
 from runtime.valkey import ValkeyServer, ValkeySettings
 
 
@@ -23,7 +24,7 @@ def valkey(tmp_path):
 def test_it_serves_a_cache_that_forgets_and_writes_no_file(valkey, tmp_path):
     valkey.start()
     with redis.Redis.from_url(valkey.url) as client:
-        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "allkeys-lru"}
+        assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "allkeys-lfu"}
         for number in range(200):
             client.set(f"key {number}", b"x" * 100_000)
         assert client.get("key 199")

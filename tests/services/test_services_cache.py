@@ -1,18 +1,21 @@
 """The cache through the whole system: who answered is in the reply and in the metrics."""
 
 import statistics
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import redis
 from support.processes import eventually
 
 from retrieval_gateway.api.generated import retrieval_service_pb2 as pb
+from retrieval_gateway.client import SearchReply
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
 
 
-def without_trailer(reply: pb.SearchResponse) -> pb.SearchResponse:
-    body = pb.SearchResponse.FromString(reply.SerializeToString())
+def without_trailer(reply: SearchReply) -> pb.SearchResponse:
+    body = pb.SearchResponse.FromString(reply.raw.SerializeToString())
     body.ClearField("cache_source")
     body.ClearField("timings")
     return body
@@ -54,7 +57,7 @@ def test_with_the_memory_tier_off_the_hit_comes_from_redis(stack):
         assert gateway_hits(lean) >= 1
 
 
-def from_redis(reply: pb.SearchResponse) -> pb.SearchResponse | None:
+def from_redis(reply: SearchReply) -> SearchReply | None:
     return reply if reply.cache_source == pb.CACHE_SOURCE_REDIS else None
 
 
@@ -71,15 +74,35 @@ def test_gateways_share_what_one_of_them_computed(stack, gateway):
         assert without_trailer(second) == without_trailer(first)
 
 
+def test_two_gateways_asked_at_once_compute_one_answer(stack):
+    """One of them holds the lease, the other waits for its answer; a busy machine may let a wait run out."""
+    texts = [f"plate at once {number}" for number in range(20)]
+    with (
+        stack.gateway(VITRINE_CACHE_MEMORY_BYTES="0") as one,
+        stack.gateway(VITRINE_CACHE_MEMORY_BYTES="0") as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        for text in texts:
+            first, second = pool.map(partial(asked, text), (one, other))
+            assert without_trailer(first) == without_trailer(second)
+        computed = answers(one, "computed") + answers(other, "computed")
+        shared = answers(one, "redis") + answers(other, "redis")
+    assert computed + shared == 2 * len(texts)
+    assert computed < 1.5 * len(texts)
+
+
+def asked(text: str, gateway) -> SearchReply:
+    return gateway.client.search(text, k=5)
+
+
 def test_other_peoples_bytes_in_redis_are_a_miss(stack):
     with (
         stack.gateway(VITRINE_CACHE_MEMORY_BYTES="0") as lean,
         redis.Redis.from_url(stack.valkey.url) as server,
     ):
         first = lean.client.search("poisoned plate")
-        pattern = f"vitrine:{stack.first.release_id}:*"
-        keys = eventually(lambda: list(server.scan_iter(pattern)))
-        for key in keys:
+        assert eventually(lambda: from_redis(lean.client.search("poisoned plate"))), "it was not stored"
+        for key in server.scan_iter(f"vitrine:{stack.first.release_id}:*"):
             server.set(key, b"not an answer of ours")
         again = lean.client.search("poisoned plate")
         assert again.cache_source == pb.CACHE_SOURCE_COMPUTED

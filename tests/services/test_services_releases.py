@@ -23,6 +23,7 @@ from retrieval_gateway.api.generated import release_service_pb2 as release_pb
 from retrieval_gateway.api.generated import retrieval_service_pb2 as pb
 from retrieval_gateway.api.generated.release_service_pb2_grpc import ReleaseServiceStub
 from retrieval_gateway.api.generated.retrieval_service_pb2_grpc import RetrievalServiceStub
+from retrieval_gateway.client import Channel, ChannelOptions
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
 
@@ -278,7 +279,7 @@ def test_another_engine_under_a_serving_version_answers_nobody(stack, gateway, t
 
     def refusal() -> str:
         try:
-            gateway.client.search(secrets.token_hex(8))
+            gateway.client.search(secrets.token_hex(8), channels=ChannelOptions((Channel.DENSE,)))
         except Unavailable as error:
             return str(error)
         return ""

@@ -17,9 +17,11 @@ from catalog.tokenizer import Tokenizer, pad_batch
 from faults import DeadlineExceeded, VitrineError
 from retrieval_gateway.api.generated import retrieval_service_pb2 as pb
 from retrieval_gateway.api.generated.retrieval_service_pb2_grpc import RetrievalServiceStub
-from retrieval_gateway.client import RetrievalClient
+from retrieval_gateway.client import Channel, ChannelOptions, RetrievalClient, SearchReply
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(120)]
+
+DENSE = ChannelOptions((Channel.DENSE,))
 
 
 class Exact:
@@ -43,12 +45,15 @@ class Exact:
         return self._query.run(None, {"input_ids": ids, "attention_mask": mask})[0][0]
 
     def of_picture(self, data: bytes) -> np.ndarray:
-        ids, mask = pad_batch(self._tokenizer.encode([""], self._limits.max_product_tokens))
+        return self.of_product("", data)
+
+    def of_product(self, text: str, data: bytes) -> np.ndarray:
+        ids, mask = pad_batch(self._tokenizer.encode([text], self._limits.max_product_tokens))
         inputs = {
             "input_ids": ids,
             "attention_mask": mask,
             "pixels": decode_picture(data, self._size)[None, None],
-            "has_text": np.array([[False]]),
+            "has_text": np.array([[bool(text)]]),
             "has_image": np.array([[True]]),
         }
         return self._product.run(None, inputs)[0][0]
@@ -69,7 +74,8 @@ def exact(stack):
 
 def test_words_find_the_nearest_products(stack, client, exact):
     for product in stack.catalogue.products[::9]:
-        exact.check(client.search(product.title, k=20), exact.of_words(product.title), 20)
+        reply = client.search(product.title, k=20, channels=DENSE)
+        exact.check(reply, exact.of_words(product.title), 20)
 
 
 def test_a_picture_finds_the_nearest_products(stack, client, exact):
@@ -141,7 +147,7 @@ def test_filters_keep_exactly_what_satisfies_them(stack, client, exact, conditio
     one = stack.catalogue.products[10]
     fitting = {product.product_id for product in stack.catalogue.products if holds(one, product)}
     assert 0 < len(fitting) < len(stack.catalogue), "the shop must have some of each, or nothing is tested"
-    reply = client.search("glass", k=80, filters=[condition(one)])
+    reply = client.search("glass", k=80, filters=[condition(one)], channels=DENSE)
     exact.check(reply, exact.of_words("glass"), 80, fitting.__contains__)
     assert list(reply.degradations) == [pb.DEGRADATION_FEWER_THAN_K]
 
@@ -158,13 +164,9 @@ def test_fields_come_back_as_the_catalogue_has_them(stack, client):
     reply = client.search("glass", k=80, fields=fields)
     assert [column.field for column in reply.columns] == fields
     for column in reply.columns:
-        values = list(column.texts or column.numbers or column.flags)
-        present = list(column.present) or [True] * len(values)
-        for product_id, value, there in zip(reply.product_ids, values, present, strict=True):
+        for product_id, value in zip(reply.product_ids, column.values, strict=True):
             expected = getattr(stack.catalogue.get(product_id), column.field)
-            assert there == (expected not in ("", None)), (product_id, column.field)
-            if there:
-                assert value == expected
+            assert value == (None if expected == "" else expected), (product_id, column.field)
 
 
 def test_words_that_are_too_long_for_the_tower_are_cut_and_that_is_said(client):
@@ -174,7 +176,8 @@ def test_words_that_are_too_long_for_the_tower_are_cut_and_that_is_said(client):
 async def ask_all(address: str, texts: list[str]) -> list[pb.SearchResponse]:
     async with grpc.aio.insecure_channel(address) as channel:
         search = RetrievalServiceStub(channel).Search
-        requests = (pb.SearchRequest(query=pb.Query(text=text), k=5) for text in texts)
+        dense = DENSE.message()
+        requests = (pb.SearchRequest(query=pb.Query(text=text), k=5, channels=dense) for text in texts)
         return await asyncio.gather(*(search(request, timeout=20) for request in requests))
 
 
@@ -208,7 +211,7 @@ def test_a_deadline_that_cannot_be_kept_is_said(gateway):
         hasty.listening()  # connecting is not what is timed
         outcomes = [outcome(hasty, f"something new {number}") for number in range(20)]
     assert DeadlineExceeded in outcomes
-    assert set(outcomes) <= {DeadlineExceeded, pb.SearchResponse}
+    assert set(outcomes) <= {DeadlineExceeded, SearchReply}
     assert gateway.client.search("something new 0").product_ids
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from catalog.catalogue import Catalogue
 from retrieval_gateway.api.generated import release_service_pb2, retrieval_service_pb2
+from retrieval_gateway.client import Release, SearchReply, SimilarReply, SimilarRequest
 
 Reply = retrieval_service_pb2.SearchResponse
 
@@ -43,6 +44,8 @@ class FakeGateway:
         self.asked: list[dict[str, Any]] = []
         self.closed = False
         self.reply: Reply | None = None
+        self.similar_asked: list[SimilarRequest] = []
+        self.similar_reply = retrieval_service_pb2.SearchSimilarResponse()
         self._lock = threading.Lock()
 
     def __call__(self, address: str, timeout_s: float = 5.0) -> FakeGateway:
@@ -56,15 +59,19 @@ class FakeGateway:
     def __exit__(self, *_: object) -> None:
         self.closed = True
 
-    def search(self, text: str = "", **options: Any) -> Reply:
+    def search(self, text: str = "", **options: Any) -> SearchReply:
         with self._lock:
             self.asked.append({"text": text, **options})
-        return self.reply or reply_of(self.hits.get(text, []))
+        return SearchReply(self.reply or reply_of(self.hits.get(text, [])))
 
-    def releases(self) -> list[release_service_pb2.Release]:
+    def search_similar(self, request: SimilarRequest) -> SimilarReply:
+        self.similar_asked.append(request)
+        return SimilarReply(self.similar_reply)
+
+    def releases(self) -> list[Release]:
         old = release_service_pb2.Release(release_id="20260101T000000Z-000000", products=99)
         if self.indexed is None:
-            return [old]
+            return [Release.of(old)]
         serving = release_service_pb2.Release(
             release_id="20261120T101500Z-3f9a1c",
             products=len(self.indexed),
@@ -72,4 +79,4 @@ class FakeGateway:
             serving=True,
             active=True,
         )
-        return [serving, old]
+        return [Release.of(serving), Release.of(old)]

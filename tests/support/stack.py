@@ -28,9 +28,10 @@ from releases.export_record import EXPORT_RECORD, MODEL_FILE, TOKENIZER_FILE, Ex
 from releases.manifest import Manifest
 from releases.store import ReleaseStore
 from releases.verify import hash_file
-from retrieval_gateway.client import RetrievalClient
+from retrieval_gateway.client import NO_RETRIES, RetrievalClient
+from runtime.backoff import Backoff
 from runtime.ports import free_port
-from runtime.supervisor import Backoff, Event, Supervisor
+from runtime.supervisor import Event, Supervisor
 from runtime.triton_control import TritonControl
 from vitrine.index import run_index
 from vitrine.local import GatewayService, LocalSettings, triton_service, valkey_service, wait_until_ready
@@ -159,7 +160,7 @@ class Gateway:
     def __enter__(self) -> Gateway:
         with mock.patch.dict(os.environ, self._environment):
             self.service.start()
-        self.client = RetrievalClient(self.address, timeout_s=10.0)
+        self.client = RetrievalClient(self.address, timeout_s=10.0, retries=NO_RETRIES)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -40,25 +40,41 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path / "repository"
 
 
+@pytest.fixture
+def store(tmp_path: Path) -> ReleaseStore:
+    return ReleaseStore(tmp_path / "store")
+
+
 @pytest.mark.parametrize("before", [[], [2, 3], [4]], ids=["nothing serves", "others serve", "it serves"])
 def test_towers_are_loaded_beside_what_serves_and_leave_it_as_it_was(
-    repository: Path, before: list[int]
+    repository: Path, store: ReleaseStore, before: list[int]
 ) -> None:
     control = Control(query_tower=list(before), product_tower=list(before))
-    with index._loaded(control, newest_towers(repository)):  # type: ignore[arg-type]
+    with index._loaded(control, store, newest_towers(repository)):  # type: ignore[arg-type]
         assert control.ready == dict.fromkeys(control.ready, sorted({*before, 4}))
     assert control.ready == dict.fromkeys(control.ready, before)
 
 
-def test_what_a_gateway_loaded_meanwhile_stays(repository: Path) -> None:
+def test_what_a_gateway_loaded_meanwhile_stays(repository: Path, store: ReleaseStore) -> None:
     control = Control(query_tower=[2], product_tower=[2])
     with (
         contextlib.suppress(RuntimeError),
-        index._loaded(control, newest_towers(repository)),  # type: ignore[arg-type]
+        index._loaded(control, store, newest_towers(repository)),  # type: ignore[arg-type]
     ):
         control.ready["query_tower"] = [3, 4]
         raise RuntimeError("and it fails as well")
     assert control.ready == {"query_tower": [3], "product_tower": [2]}
+
+
+def test_what_somebody_unloads_meanwhile_is_loaded_again_and_taken_back_at_the_end(
+    repository: Path, store: ReleaseStore
+) -> None:
+    control = Control(query_tower=[3, 4], product_tower=[4])
+    with index._loaded(control, store, newest_towers(repository)) as load_again:  # type: ignore[arg-type]
+        control.ready["query_tower"] = [3]
+        load_again()
+        assert control.ready == {"query_tower": [3, 4], "product_tower": [4]}
+    assert control.ready == {"query_tower": [3], "product_tower": [4]}
 
 
 @pytest.fixture
@@ -73,9 +89,9 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str
         yield "triton.test:8001"
 
     def run_index(
-        url: str, _: LocalSettings, store: ReleaseStore, catalogue: Catalogue, skip: bool
+        url: str, _: LocalSettings, store: ReleaseStore, catalogue: Catalogue, skip: bool, views: bool
     ) -> Manifest:
-        assert (store.root, skip) == (tmp_path / "store", False)
+        assert (store.root, skip, views) == (tmp_path / "store", False, True)
         calls.append((url, catalogue))
         return asyncio.run(publish_tiny_release(tmp_path, catalogue, tiny_pictures(catalogue)))
 

@@ -7,9 +7,10 @@ from rich.console import Console
 from support.fake_gateway import FakeGateway, reply_of
 
 from retrieval_gateway.api.generated import retrieval_service_pb2 as pb
+from retrieval_gateway.client import Channel, ChannelOptions, Mixing
 from vitrine import search as search_module
 from vitrine.filters import parse_filter
-from vitrine.search import hits_table, summary, timings
+from vitrine.reply_tables import facet_lines, hits_table, summary, timings
 
 HITS = [("mug-red", 0.91234), ("mug-blue", 0.5)]
 TITLE = pb.Column(field="title", texts=["Red mug", "Blue mug"])
@@ -47,6 +48,33 @@ def test_explaining_adds_the_modality_weights() -> None:
         ["0.500", "mug-blue", "1.00", "0.00"],
     ]
     assert rendered(reply)[0] == ["score", "product"]
+
+
+def test_explaining_tells_each_channels_rank_and_the_words_in_the_text() -> None:
+    explanations = [
+        pb.Explanation(dense_rank=1, lexical_rank=7, matched_words=["red", "mug"]),
+        pb.Explanation(dense_rank=2),
+    ]
+    lines = rendered(reply_of(HITS, explanations=explanations), explain=True)
+    assert lines[0][-3:] == ["dense", "lexical", "words"]
+    assert lines[1][-4:] == ["#1", "#7", "red", "mug"]
+    assert lines[2][-1] == "#2"
+
+
+def test_facets_are_a_line_each_with_what_was_counted() -> None:
+    brand = pb.Facet(field="brand", values=["Oak", "Luma"], counts=[7, 2], missing=3, of=12)
+    color = pb.Facet(field="color", values=list("abcdefghijk"), counts=[1] * 11, of=11)
+    assert list(facet_lines(reply_of(HITS, facets=[brand, color]))) == [
+        "brand of 12: Oak 7, Luma 2, none 3",
+        "color of 11: a 1, b 1, c 1, d 1, e 1, f 1, g 1, h 1, …",
+    ]
+
+
+def test_the_summary_says_what_was_left_out() -> None:
+    reply = reply_of(
+        HITS, removals=[pb.Removal(reason="category", products=3), pb.Removal(reason="keywords")]
+    )
+    assert summary(reply).endswith(", 3 left out by category")
 
 
 @pytest.mark.parametrize("title", ["Resistor [SMD] 10k", "mug [/] sale", "[red]alert[/red]", "a\\[b"])
@@ -110,6 +138,43 @@ def test_a_picture_and_a_product_reach_the_gateway(vitrine, gateway: FakeGateway
     ]
 
 
+def test_every_option_reaches_the_gateway(vitrine, gateway: FakeGateway, tmp_path: Path) -> None:
+    (tmp_path / "mug.png").write_bytes(b"a picture")
+    options = ("--picture-weight", 0.25, "--without", "blue", "--without-weight", 1.5, "--min-score", 0.2)
+    more = ("--collapse", 2, "--channels", "lexical, dense", "--facets", "brand,color", "--page-token", "abc")
+    assert vitrine("search", "mug", "--image", tmp_path / "mug.png", *options, *more, "--explain").code == 0
+    assert vitrine("search", "mug", "--image", tmp_path / "mug.png", "--joint").code == 0
+    first, second = gateway.asked
+    assert (first["picture_weight"], first["without"], first["without_weight"]) == (0.25, "blue", 1.5)
+    assert (first["minimum_score"], first["per_style_group"], first["page_token"]) == (0.2, 2, "abc")
+    assert first["channels"] == ChannelOptions((Channel.LEXICAL, Channel.DENSE))
+    assert (list(first["facets"]), first["explain"]) == (["brand", "color"], True)
+    assert (first["mixing"], second["mixing"]) == (Mixing.UNSPECIFIED, Mixing.JOINT)
+    assert (second["channels"], list(second["facets"]), second["minimum_score"]) == (None, [], None)
+
+
+def test_the_next_page_is_named_as_one_asks_for_it(vitrine, gateway: FakeGateway) -> None:
+    token = "x" * 300
+    gateway.reply = reply_of(HITS, next_page_token=token)
+    assert f"--page-token {token}\n" in vitrine("search", "mug").out
+    gateway.reply = None
+    assert "--page-token" not in vitrine("search", "mug").out
+
+
+def test_keywords_are_shown_to_who_wants_an_explanation(vitrine, gateway: FakeGateway) -> None:
+    gateway.reply = reply_of(HITS, keywords=["stoneware", "[red]"])
+    assert "read beside the words: stoneware, [red]" in vitrine("search", "mug", "--explain").out
+    assert "stoneware" not in vitrine("search", "mug").out
+
+
+def test_an_unknown_channel_is_refused_before_anything_is_asked(vitrine, gateway: FakeGateway) -> None:
+    done = vitrine("search", "mug", "--channels", "dense,sparse")
+    assert done.code == 2
+    assert "--channels" in done.err
+    assert "sparse" in done.err
+    assert gateway.asked == []
+
+
 def test_the_gateways_place_comes_from_the_settings(
     vitrine, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +213,8 @@ def test_a_k_that_no_request_can_carry_is_refused(vitrine, gateway: FakeGateway,
         (("m\udcffug",), "words"),
         (("--like", "m\udcffug"), "--like"),
         (("mug", "--filter", "color=\udcff"), "--filter"),
+        (("mug", "--without", "\udcff"), "--without"),
+        (("mug", "--page-token", "\udcff"), "--page-token"),
     ],
 )
 def test_words_that_are_no_utf8_are_refused(

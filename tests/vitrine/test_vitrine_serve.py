@@ -2,10 +2,14 @@ import signal
 from pathlib import Path
 
 import pytest
+from prometheus_client import start_http_server
 
 from faults import Unavailable
+from retrieval_gateway.client import HealthState
+from retrieval_gateway.metrics import Metrics
 from runtime.supervisor import Event
 from vitrine import serve
+from vitrine.gateway_watch import State, state_of
 from vitrine.serve import print_event, stop_all
 
 
@@ -81,11 +85,55 @@ def test_all_are_stopped_in_order_within_ten_seconds_and_a_second_ctrl_c_changes
 
 def test_an_event_is_one_line_and_a_death_has_the_end_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     print_event(Event("triton", "started"))
-    print_event(Event("triton", "start_failed", "[bold]no such port[/]\n", attempt=2))
+    print_event(Event("triton", "start_failed", "[bold]no such port[/]\n", attempt=2, next_s=3.98))
     print_event(Event("triton", "restarted", "not shown", attempt=3))
     assert capsys.readouterr().err.splitlines() == [
         "triton started",
-        "triton start failed (attempt 2)",
+        "triton start failed (attempt 2), trying again in 4.0 s",
         "[bold]no such port[/]",
         "triton restarted (attempt 3)",
     ]
+
+
+def test_the_gateways_state_is_told_when_it_changes_and_not_in_between(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ready, waiting = HealthState.SERVING, HealthState.NOT_SERVING
+    states = iter(
+        [(ready, ()), (ready, ()), (ready, ("cache",)), (waiting, ("cache", "triton")), (ready, ())]
+    )
+
+    def look() -> State:
+        try:
+            return next(states)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(serve.time, "sleep", lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        serve.tell_changes(look)
+    assert capsys.readouterr().err.splitlines() == [
+        "gateway ready, degraded: without cache",
+        "gateway not ready, degraded: without cache, triton",
+        "gateway ready",
+    ]
+
+
+def test_what_a_gateway_lacks_stands_on_its_metrics_page() -> None:
+    metrics = Metrics()
+    server, thread = start_http_server(0, "127.0.0.1", metrics.registry)
+    url = f"http://127.0.0.1:{server.server_port}/metrics"
+    try:
+        assert state_of(lambda: HealthState.SERVING, url) == (HealthState.SERVING, ())
+        metrics.degraded.lacks("triton", True)
+        metrics.degraded.lacks("cache", True)
+        assert state_of(lambda: HealthState.NOT_SERVING, url) == (
+            HealthState.NOT_SERVING,
+            ("cache", "triton"),
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert state_of(lambda: HealthState.SERVING, url) == (HealthState.SERVING, ()), "no page, no reasons"
+    assert state_of(lambda: HealthState.AWAY, url) == (HealthState.AWAY, ())

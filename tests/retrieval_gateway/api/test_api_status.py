@@ -6,6 +6,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2
 
 import faults
+from retrieval_gateway import trace_context
 from retrieval_gateway.api.status import DOMAIN, code_of, status_of
 
 Code = grpc.StatusCode
@@ -13,6 +14,7 @@ SAID = {"field": "k", "value": 0, "fix": "Give more."}
 CODES = {
     faults.InvalidInput: Code.INVALID_ARGUMENT,
     faults.CatalogueError: Code.INVALID_ARGUMENT,
+    faults.Unauthenticated: Code.UNAUTHENTICATED,
     faults.NotPermitted: Code.PERMISSION_DENIED,
     faults.NotFound: Code.NOT_FOUND,
     faults.Mismatch: Code.FAILED_PRECONDITION,
@@ -98,3 +100,46 @@ def test_a_status_fits_into_a_header_however_long_the_value_is(kind, text):
         kind("no such product", field="query.product_id", value=text * 100_000, fix="Give one.")
     )
     assert status.ByteSize() < 4096
+
+
+WHERE = {
+    "Triton at 127.0.0.1:8001 cannot be reached: last error: UNKNOWN: ipv4:127.0.0.1:8001: x": (
+        "127.0.0.1",
+        "8001",
+    ),
+    "no release serves: /srv/releases/20260101T000000Z-abcdef/manifest.json is missing": ("/srv", "manifest"),
+    "redis://:password@cache.internal:6379/0 refused": ("password", "cache.internal", "6379"),
+    "[::1]:50051 and triton:8001 are away": ("::1", "triton:8001"),
+    "10.1.2.3 does not answer": ("10.1.2.3",),
+}
+
+
+@pytest.mark.parametrize(("problem", "inside"), WHERE.items(), ids=[text[:20] for text in WHERE])
+@pytest.mark.parametrize("kind", [faults.Unavailable, faults.Overloaded, faults.DeadlineExceeded])
+def test_callers_do_not_learn_where_our_surroundings_are(kind, problem, inside):
+    said = status_of(kind(problem, field="query_tower", fix="Start it (`make serve`).")).SerializeToString()
+    assert not [part for part in inside if part.encode() in said]
+    assert b"[withheld]" in said
+    assert b"Start it (`make serve`)" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no release is active; publish one with `vitrine index`",
+        "not done within 0.200 s",
+        "37 searches are being computed, as many as end in time",
+        "query_tower version 3 of release 20260101T000000Z-abcdef and/or product_tower",
+    ],
+)
+def test_what_says_no_place_is_left_as_it_is(text):
+    assert status_of(faults.Unavailable(text)).message == text
+
+
+def test_a_bug_names_the_trace_by_which_the_log_has_it():
+    token = trace_context.current.set(trace_context.TraceContext("ab" * 16))
+    try:
+        assert details(KeyError("x"))["RequestInfo"].request_id == "ab" * 16
+    finally:
+        trace_context.current.reset(token)
+    assert "RequestInfo" not in details(KeyError("x"))

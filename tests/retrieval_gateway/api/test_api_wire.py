@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from faults import InvalidInput
 from retrieval_gateway.api.generated import release_service_pb2, retrieval_service_pb2
 from retrieval_gateway.api.generated import retrieval_service_pb2 as pb
-from retrieval_gateway.api.wire import parse
+from retrieval_gateway.api.wire import parse, peek_number
 
 GOOD = pb.SearchRequest(
     query=pb.Query(text="AAAA", picture=b"\xff\xfe"),
@@ -71,6 +71,28 @@ def test_the_bad_one_of_millions_is_refused_without_being_searched_for():
     with pytest.raises(InvalidInput) as refused:
         parse(pb.SearchRequest, request.replace(b"CCCC", b"\xff\xff\xff\xff"))
     assert refused.value.field == "request"
+
+
+def test_a_number_is_read_where_a_text_cannot_be():
+    raw = pb.BatchSearchRequest(request_id=2**64 - 1, search=GOOD).SerializeToString()
+    for whole in (raw, raw.replace(b"AAAA", b"\xff\xff\xff\xff")):
+        assert peek_number(pb.BatchSearchRequest, whole, "request_id") == 2**64 - 1
+    assert peek_number(pb.BatchSearchRequest, b"\xff", "request_id") == 0
+
+
+@pytest.mark.parametrize(
+    ("mark", "field"),
+    [(b"EEEE", "filters[0].not.any.filters[1].all.filters[0].any_of.values[0]"), (b"FFFF", "query.without")],
+)
+def test_text_deep_within_is_named_by_its_path(mark, field):
+    inner = pb.Filter(all=pb.Filters(filters=[pb.Filter(any_of=pb.Values(values=["EEEE"]))]))
+    nested = pb.Filter(any=pb.Filters(filters=[pb.Filter(field="brand"), inner]))
+    request = pb.SearchRequest(
+        query=pb.Query(without="FFFF", vector=[1, 2]), filters=[pb.Filter(**{"not": nested})]
+    )
+    with pytest.raises(InvalidInput) as refused:
+        parse(pb.SearchRequest, request.SerializeToString().replace(mark, b"\xff\xff\xff\xff"))
+    assert refused.value.field == field
 
 
 def parsed_or_refused(kind, raw):

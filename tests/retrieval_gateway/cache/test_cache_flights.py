@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -13,6 +14,7 @@ from retrieval_gateway.cache import (
     CacheAnswer,
     FakeSharedTier,
     MemoryTier,
+    Popularity,
     ResponseCache,
     TallyCounters,
     cache_key,
@@ -175,6 +177,23 @@ async def test_answers_live_for_the_ttl_less_jitter(bench: Bench) -> None:
     assert (await bench.ask(compute)).source == "memory"
     bench.clock.now += 0.2
     assert (await bench.ask(compute)).source == "computed"
+
+
+async def test_nobody_looks_at_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sets it changes nothing: it is broken here, and everything goes on."""
+    memory, counters, compute = MemoryTier(100_000), TallyCounters(), Computation()
+    cache = ResponseCache(memory, FakeSharedTier(), counters, popularity=Popularity())
+    compute.release.set()
+    monkeypatch.setattr(time, "time", None)
+    monkeypatch.setattr(time, "time_ns", None)
+    sources = []
+    for _ in range(2):
+        sources.append((await cache.get_or_compute(KEY, RELEASE, compute, budget_s=9.0)).source)
+        await settle()
+    memory.clear()
+    sources.append((await cache.get_or_compute(KEY, RELEASE, compute, budget_s=9.0)).source)
+    assert sources == ["computed", "memory", "redis"]
+    await cache.close()
 
 
 async def test_closing_stops_flights_and_tells_their_callers(bench: Bench) -> None:

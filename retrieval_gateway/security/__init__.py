@@ -1,0 +1,1 @@
+"""Who may ask, for what and how often; encrypted connections; pictures decoded at arm's length."""
