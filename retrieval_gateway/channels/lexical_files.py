@@ -78,7 +78,7 @@ def open_lexical_files(folder: Path) -> tuple[Schema, Searcher]:
             fix="publish the release again.",
         )
     try:
-        with tempfile.TemporaryDirectory(prefix="vitrine-lexical-") as view:
+        with tempfile.TemporaryDirectory(prefix="vitrine-lexical-", ignore_cleanup_errors=True) as view:
             for file in folder.iterdir():
                 (Path(view) / file.name).symlink_to(file.resolve())
             index = Index.open(view)

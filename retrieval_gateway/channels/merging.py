@@ -73,7 +73,7 @@ class MergePlan:
 
 
 DEFAULT_PLAN = MergePlan("weighted_scores", dense_weight=1.0, lexical_weight=0.15)
-"""Of a release that chose none. The weight is what training products of a real catalogue chose (docs/channels.md)."""
+"""Of a release that chose none: what the training products of a real catalogue chose (docs/channels.md)."""
 
 
 def merge(dense: Ranking | None, lexical: Ranking | None, plan: MergePlan, depth: int) -> Merged:

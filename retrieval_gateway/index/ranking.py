@@ -92,11 +92,11 @@ def _ranked(
     lines = np.arange(len(queries))[:, None]
     falling = -score_rows(vectors, queries, candidates)
     order = np.lexsort((candidates, falling))
-    rows, scores = candidates[lines, order[:, :k]], -falling[lines, order[:, :k]]
+    rows, ordered = candidates[lines, order], falling[lines, order]
     if (found := candidates.shape[1]) <= k:
         answer = no_neighbours(len(queries), k)
-        answer.rows[:, :found], answer.scores[:, :found] = rows, scores
+        answer.rows[:, :found], answer.scores[:, :found] = rows, -ordered
         return answer, _NO_LINES
-    last = order[:, -1:]
-    tied = (scores[:, -1:] == -falling[lines, last]) & (candidates[lines, last] >= 0)
-    return Neighbours(rows, scores), np.flatnonzero(tied)
+    tied = ordered[:, k - 1] == ordered[:, -1]
+    lines_tied = np.flatnonzero(tied & (rows[:, -1] >= 0)) if tied.any() else _NO_LINES
+    return Neighbours(np.ascontiguousarray(rows[:, :k]), -ordered[:, :k]), lines_tied

@@ -52,8 +52,8 @@ def test_without_triton_it_is_alive_and_degraded_and_answers_what_it_can(stack, 
     with hold_back(stack, "triton"):
         os.kill(stack.triton.pid, signal.SIGKILL)
         assert eventually(lambda: missing(gateway) == ("triton",), 20)
+        assert eventually(lambda: gateway.client.health() is HealthState.NOT_SERVING)
         assert gateway.client.health("liveness") is HealthState.SERVING
-        assert gateway.client.health() is HealthState.NOT_SERVING
         assert gateway.client.health("vitrine.retrieval.v1.ReleaseService") is HealthState.SERVING
         assert gateway.client.search("a plate that is cached").product_ids == cached.product_ids
         assert gateway.client.search(product_id=stack.catalogue.ids[0], bypass_cache=True).product_ids
