@@ -21,7 +21,7 @@ from retrieval_gateway.channels.lexical import LexicalIndex
 from retrieval_gateway.channels.merging import DEFAULT_PLAN, MergeMethod, MergePlan, merge
 from retrieval_gateway.channels.types import Ranking
 
-__all__ = ["choose_plan", "default_plan"]
+__all__ = ["choose_plan"]
 
 _METHODS: tuple[MergeMethod, ...] = ("weighted_scores", "reciprocal_rank")
 _LEXICAL_WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
@@ -45,11 +45,6 @@ class _Pair:
         return _ndcg(merge(self.dense, self.lexical, plan, _K).rows, self.relevant)
 
 
-def default_plan(why: str) -> MergePart:
-    """Returns what a manifest says where nothing could be chosen by."""
-    return _part(DEFAULT_PLAN, f"default: {why}", {})
-
-
 def choose_plan(queries: TuningQueries, vectors: NDArray[np.float32], lexical: LexicalIndex) -> MergePart:
     """Chooses method and weights by nDCG@10, and says what it was.
 
@@ -59,7 +54,8 @@ def choose_plan(queries: TuningQueries, vectors: NDArray[np.float32], lexical: L
         lexical: over the same products.
     """
     if len(queries.texts) < LEAST_QUERIES:
-        return default_plan(f"training products gave {len(queries.texts)} queries of {LEAST_QUERIES}")
+        why = f"default: training products gave {len(queries.texts)} of at least {LEAST_QUERIES} queries"
+        return _part(DEFAULT_PLAN, why, {})
     pairs = _pairs(queries, vectors, lexical)
     measured = {
         method: np.array(

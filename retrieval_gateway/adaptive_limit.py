@@ -22,7 +22,8 @@ _FEWEST = 8
 """Answers that a window needs before it says anything."""
 _SHORTEST_S = 0.1
 _STEEPEST = 0.5
-_FIRST = 32
+_FIRST = 96
+"""A gateway that just started should not refuse a crowd; if it is slow, a few windows tell."""
 _LEAST = 4
 """The limit never falls below: somebody must be served, or nothing is learnt."""
 

@@ -19,7 +19,8 @@ log = structlog.get_logger(__name__)
 Reason = Literal["triton", "cache", "dense_channel", "lexical_channel", "gpu_index"]
 """What is missing.
 
-- ``triton``: the last real inference failed: only cached answers and searches by product or vector.
+- ``triton``: the last real inference failed: searches by words are answered by full text alone,
+  besides cached answers and searches by product or vector.
 - ``cache``: the shared tier does not answer: more is computed, and gateways share nothing.
 - ``dense_channel``, ``lexical_channel``: it failed in a search a moment ago; the other one answers.
 - ``gpu_index``: a search ran on the CPU instead a moment ago.

@@ -93,7 +93,9 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Running]:
             memory_bytes=settings.picture_memory_bytes,
         )
         stack.push_async_callback(pictures.close)
-        searcher = Searcher(follower, cache, executor, metrics, admission.compute, pictures.decode)
+        searcher = Searcher(
+            follower, cache, executor, metrics, admission.compute, pictures.decode, metrics.degraded.saw
+        )
         follower.prepare_with(prewarmer(cache, searcher.prewarm, settings), cache.forget_release)
         server.add_generic_rpc_handlers(
             (

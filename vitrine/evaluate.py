@@ -17,9 +17,10 @@ from catalog.readers import read_catalogue, read_judgements, read_queries
 from catalog.schema import EvaluationQuery
 from evaluation.measures import Report, evaluate_run
 from faults import Mismatch, Unavailable
-from retrieval_gateway.client import RetrievalClient
+from retrieval_gateway.client import ChannelOptions, Degradation, RetrievalClient, SearchReply
 from vitrine.catalogues import Split, part_of
 from vitrine.local import LocalSettings
+from vitrine.query_arguments import Address, Channels, channels_of
 from vitrine.terminal import console, progress
 
 _DEPTH = 100
@@ -30,29 +31,41 @@ def evaluate(
     catalog: Annotated[Path, typer.Option(help="Catalogue folder; must be the one that was indexed.")],
     queries: Annotated[Path | None, typer.Option(help="queries.csv; the catalogue's own if absent.")] = None,
     qrels: Annotated[Path | None, typer.Option(help="qrels.csv; the catalogue's own if absent.")] = None,
-    address: Annotated[str, typer.Option(help="The gateway; VITRINE_HOST and VITRINE_PORT if empty.")] = "",
+    channels: Channels = "",
+    address: Address = "",
 ) -> None:
     """Measures nDCG@10, R@100 and RR@10 through the gateway; prints one line of JSON last."""
     gateway = address or LocalSettings().address
-    report = run_evaluation(gateway, catalog, queries, qrels)
+    report = run_evaluation(gateway, catalog, queries, qrels, channels_of(channels))
     console.print(report_table(report))
     typer.echo(json_format.dumps(report.to_json()))
 
 
 def run_evaluation(
-    address: str, folder: Path, queries: Path | None = None, qrels: Path | None = None
+    address: str,
+    folder: Path,
+    queries: Path | None = None,
+    qrels: Path | None = None,
+    channels: ChannelOptions | None = None,
 ) -> Report:
     """Asks every query for its 100 best products, past the cache, and measures the answers.
 
+    Args:
+        address: of the gateway.
+        folder: the catalogue that was indexed, or that it is a split of.
+        queries: the catalogue's own if None.
+        qrels: the catalogue's own if None.
+        channels: which to ask; all that a query allows if None.
+
     Raises:
         Mismatch: the serving release was made of another catalogue.
-        Unavailable: the gateway does not answer.
+        Unavailable: the gateway does not answer, or a channel of it does not.
     """
     asked = read_queries(queries or folder / "queries.csv")
     judgements = read_judgements(qrels or folder / "qrels.csv")
     with RetrievalClient(address, timeout_s=30.0) as client:
         corpus = indexed_products(client, folder)
-        run = _ask_all(client, asked)
+        run = _ask_all(client, asked, channels)
     return evaluate_run(
         run,
         [(query.query_id, query.kind) for query in asked],
@@ -88,12 +101,13 @@ def indexed_products(client: RetrievalClient, folder: Path) -> Catalogue:
 
 
 def _ask_all(
-    client: RetrievalClient, queries: Sequence[EvaluationQuery]
+    client: RetrievalClient, queries: Sequence[EvaluationQuery], channels: ChannelOptions | None
 ) -> dict[str, list[tuple[str, float]]]:
     with ThreadPoolExecutor(_CALLERS) as pool, progress("asking the gateway", len(queries)) as done:
 
         def ask(query: EvaluationQuery) -> list[tuple[str, float]]:
-            reply = client.search(query.query, k=_DEPTH, bypass_cache=True)
+            reply = client.search(query.query, k=_DEPTH, bypass_cache=True, channels=channels)
+            _refuse_failed_channels(query, reply)
             return list(zip(reply.product_ids, reply.scores, strict=True))
 
         run = {}
@@ -101,6 +115,18 @@ def _ask_all(
             run[query.query_id] = hits
             done(place)
     return run
+
+
+def _refuse_failed_channels(query: EvaluationQuery, reply: SearchReply) -> None:
+    """What some queries were answered without is no measure of it."""
+    for degradation in reply.degradations:
+        if degradation in (Degradation.DENSE_CHANNEL_FAILED, Degradation.LEXICAL_CHANNEL_FAILED):
+            raise Unavailable(
+                f"query {query.query_id} was answered without a channel",
+                field="--channels",
+                value=degradation.name,
+                fix="The gateway's log says why; a release from before full text has the dense channel only.",
+            )
 
 
 def report_table(report: Report) -> Table:

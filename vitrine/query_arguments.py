@@ -9,8 +9,20 @@ from typing import Annotated
 import typer
 
 from faults import InvalidInput, NotFound
+from retrieval_gateway.client import Channel, ChannelOptions
 
-__all__ = ["SHOWN", "Address", "Filters", "Json", "K", "names", "picture", "refuse_unsendable"]
+__all__ = [
+    "SHOWN",
+    "Address",
+    "Channels",
+    "Filters",
+    "Json",
+    "K",
+    "channels_of",
+    "names",
+    "picture",
+    "refuse_unsendable",
+]
 
 SHOWN = ("title", "category", "color", "price")
 """Product fields of the tables."""
@@ -19,9 +31,14 @@ Filters = Annotated[
     list[str] | None,
     typer.Option("--filter", help="color=Red|Blue, brand!=Luma, price=10..50 or in_stock=true; repeatable."),
 ]
+Channels = Annotated[
+    str, typer.Option(help="dense, lexical or dense,lexical; all that the query allows if empty.")
+]
 K = Annotated[int, typer.Option("-k", help="How many products.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the reply as JSON.")]
 Address = Annotated[str, typer.Option(help="The gateway; VITRINE_HOST and VITRINE_PORT if empty.")]
+
+_CHANNELS = {"dense": Channel.DENSE, "lexical": Channel.LEXICAL}
 
 
 def refuse_unsendable(numbers: Mapping[str, int], texts: Sequence[tuple[str, str]]) -> None:
@@ -62,3 +79,18 @@ def picture(path: Path | None) -> bytes:
 def names(listed: str) -> list[str]:
     """Returns the names of a list that is separated by commas."""
     return [name.strip() for name in listed.split(",") if name.strip()]
+
+
+def channels_of(listed: str) -> ChannelOptions | None:
+    """Returns the channels of a list that is separated by commas; None where it is empty.
+
+    Raises:
+        InvalidInput: there is no such channel.
+    """
+    chosen = names(listed)
+    for name in chosen:
+        if name not in _CHANNELS:
+            raise InvalidInput(
+                "no such channel", field="--channels", value=name, fix=f"Use {', '.join(_CHANNELS)}."
+            )
+    return ChannelOptions(tuple(_CHANNELS[name] for name in chosen)) if chosen else None

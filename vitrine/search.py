@@ -9,16 +9,24 @@ import typer
 from google.protobuf.json_format import MessageToJson
 from rich.console import Console
 
-from faults import InvalidInput
-from retrieval_gateway.client import Channel, ChannelOptions, Mixing, RetrievalClient
+from retrieval_gateway.client import Mixing, RetrievalClient
 from vitrine.filters import parse_filter
 from vitrine.local import LocalSettings
-from vitrine.query_arguments import SHOWN, Address, Filters, Json, K, names, picture, refuse_unsendable
+from vitrine.query_arguments import (
+    SHOWN,
+    Address,
+    Channels,
+    Filters,
+    Json,
+    K,
+    channels_of,
+    names,
+    picture,
+    refuse_unsendable,
+)
 from vitrine.reply_tables import facet_lines, hits_table, summary, timings
 
 __all__ = ["hits_table", "search", "summary", "timings"]
-
-_CHANNELS = {"dense": Channel.DENSE, "lexical": Channel.LEXICAL}
 
 
 def search(
@@ -43,9 +51,7 @@ def search(
     per_style_group: Annotated[
         int, typer.Option("--collapse", help="Show at most so many products of one style; 0 shows all.")
     ] = 0,
-    channels: Annotated[
-        str, typer.Option(help="dense, lexical or dense,lexical; all that the query allows if empty.")
-    ] = "",
+    channels: Channels = "",
     facets: Annotated[str, typer.Option(help="Count the values of these fields: category,brand,...")] = "",
     page_token: Annotated[str, typer.Option(help="Show the page that the page before named.")] = "",
     explain: Annotated[
@@ -75,7 +81,7 @@ def search(
             per_style_group=per_style_group,
             facets=names(facets),
             explain=explain,
-            channels=_channels(channels),
+            channels=channels_of(channels),
         ).raw
     if json:
         typer.echo(MessageToJson(reply, preserving_proto_field_name=True))
@@ -88,13 +94,3 @@ def search(
         out.print(f"read beside the words: {', '.join(reply.keywords)}", markup=False)
     if reply.next_page_token:
         out.print(f"next page: --page-token {reply.next_page_token}", markup=False, soft_wrap=True)
-
-
-def _channels(listed: str) -> ChannelOptions | None:
-    chosen = names(listed)
-    for name in chosen:
-        if name not in _CHANNELS:
-            raise InvalidInput(
-                "no such channel", field="--channels", value=name, fix=f"Use {', '.join(_CHANNELS)}."
-            )
-    return ChannelOptions(tuple(_CHANNELS[name] for name in chosen)) if chosen else None

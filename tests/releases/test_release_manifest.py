@@ -57,6 +57,8 @@ def _drop(name: str) -> Callable[[dict[str, Any]], object]:
         (lambda f: f["tokenizer"].update(sha256="ABC"), "sha256"),
         (lambda f: f["probes"][0].update(expected=[1.0]), "probes[0]"),
         (lambda f: f.update(keyword_table="words.arrow"), "words.arrow"),
+        (lambda f: f.update(lexical={"folder": "full", "rules_version": 1, "engine": "t"}), "'full/'"),
+        (lambda f: f.update(merge={"method": "by_vote"}), "merge.method"),
         (lambda f: f.update(view_vectors={"text": "texts.npy"}), "texts.npy"),
         (lambda f: f.update(view_vectors={"sound": "vectors.npy"}), "view_vectors.sound"),
         (lambda f: f.update(same_style={"both": {"threshold": 0.5}}), "same_style.both"),

@@ -66,7 +66,7 @@ def test_callers_with_little_time_do_not_decide_unless_they_are_most():
         bench.now += 0.05
         bench.limit.refused()
         bench.limit.ended(0.2, 0.2 if number % 3 == 0 else 2.0)
-    assert int(bench.limit) > 32
+    assert int(bench.limit) > 96
 
 
 @given(
@@ -101,4 +101,4 @@ def test_it_learns_no_faster_than_answers_come(seconds):
         bench.limit.refused()
         bench.limit.ended(seconds, 2.0)
         sizes.append(int(bench.limit))
-    assert set(sizes) == {32}, "fewer than eight answers say nothing"
+    assert set(sizes) == {96}, "fewer than eight answers say nothing"

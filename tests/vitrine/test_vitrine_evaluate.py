@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from support.fake_gateway import FakeGateway
+from support.fake_gateway import FakeGateway, reply_of
 
 from catalog.catalogue import Catalogue
 from catalog.held_out import is_held_out
@@ -12,6 +12,7 @@ from catalog.readers import read_catalogue
 from catalog.schema import Product
 from catalog.writers import write_catalogue
 from faults import CatalogueError, Mismatch, Unavailable
+from retrieval_gateway.client import Channel, ChannelOptions, Degradation
 from vitrine import evaluate
 from vitrine.catalogues import Split, open_catalogue
 from vitrine.evaluate import indexed_products, report_table, run_evaluation
@@ -124,3 +125,47 @@ def test_a_catalogue_without_judgements_is_refused_before_anything_is_asked(
     with pytest.raises(CatalogueError, match=r"qrels\.csv"):
         run_evaluation("gateway.test:1", split_shop)
     assert gateway.asked == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "channels"),
+    [
+        ("dense", (Channel.DENSE,)),
+        ("lexical", (Channel.LEXICAL,)),
+        ("dense,lexical", (Channel.DENSE, Channel.LEXICAL)),
+    ],
+)
+def test_the_channels_that_are_named_are_asked(
+    vitrine, shop: Path, gateway: FakeGateway, listed: str, channels: tuple[Channel, ...]
+) -> None:
+    done = vitrine("evaluate", "--catalog", shop, "--channels", listed, "--address", "gateway.test:1")
+    assert done.code == 0
+    assert {asked["channels"] for asked in gateway.asked} == {ChannelOptions(channels)}
+    assert json.loads(done.out.splitlines()[-1])["queries"] == 2
+
+
+def test_without_channels_the_gateway_chooses(shop: Path, gateway: FakeGateway) -> None:
+    run_evaluation("gateway.test:1", shop)
+    assert {asked["channels"] for asked in gateway.asked} == {None}
+
+
+def test_a_channel_that_there_is_not_is_refused_before_anything_is_asked(
+    vitrine, shop: Path, gateway: FakeGateway
+) -> None:
+    done = vitrine("evaluate", "--catalog", shop, "--channels", "dense,sparse")
+    assert done.code != 0
+    assert "sparse" in done.err
+    assert gateway.asked == []
+
+
+@pytest.mark.parametrize("name", ["DENSE_CHANNEL_FAILED", "LEXICAL_CHANNEL_FAILED"])
+def test_answers_without_a_channel_are_not_measured(shop: Path, gateway: FakeGateway, name: str) -> None:
+    gateway.reply = reply_of([("mug-red", 0.9)], degradations=[Degradation[name].value])
+    with pytest.raises(Unavailable, match="without a channel") as caught:
+        run_evaluation("gateway.test:1", shop)
+    assert caught.value.value == name
+
+
+def test_other_degradations_are_measured(shop: Path, gateway: FakeGateway) -> None:
+    gateway.reply = reply_of([("mug-red", 0.9)], degradations=[Degradation.FEWER_THAN_K.value])
+    assert run_evaluation("gateway.test:1", shop).overall.queries == 2
