@@ -24,7 +24,7 @@ from retrieval_gateway.channels.types import Ranking
 __all__ = ["choose_plan"]
 
 _METHODS: tuple[MergeMethod, ...] = ("weighted_scores", "reciprocal_rank")
-_LEXICAL_WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
+_LEXICAL_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.4, 2.0)
 _CANDIDATES = 128
 """Hits of each channel: as deep as a gateway asks for a first page."""
 _K = 10

@@ -16,7 +16,7 @@ from retrieval_gateway.channels.analysis import RULES_VERSION
 from retrieval_gateway.channels.lexical import LexicalIndex
 from retrieval_gateway.channels.merging import DEFAULT_PLAN, MergePlan
 from retrieval_gateway.encoding.encoder import Encoder, EncoderSpec, TritonLink, Vector
-from retrieval_gateway.index.builder import load_index
+from retrieval_gateway.index.devices import IndexDevice, open_index
 from retrieval_gateway.index.filter_masks import FilterMasks
 from retrieval_gateway.index.product_table import ProductTable
 from retrieval_gateway.index.spec import IndexSpec
@@ -69,7 +69,11 @@ class LoadedRelease:
 
 
 def load_release(
-    store: ReleaseStore, release_id: str, link: TritonLink, picture_limits: PictureLimits
+    store: ReleaseStore,
+    release_id: str,
+    link: TritonLink,
+    picture_limits: PictureLimits,
+    device: IndexDevice = "cpu",
 ) -> LoadedRelease:
     """Opens a release's files and checks that they agree with each other and with this code.
 
@@ -83,7 +87,7 @@ def load_release(
     vectors = open_vectors(folder / VECTORS_FILE)
     table = ProductTable(folder / PRODUCTS_FILE)
     spec = IndexSpec.from_manifest(manifest.index.kind, manifest.index.parameters)
-    index = load_index(folder / manifest.index.file, vectors, spec)
+    index = open_index(folder / manifest.index.file, vectors, spec, device)
     _check(manifest, tokenizer, vectors.shape, len(table), index)
     words = manifest.keyword_table
     keywords = None if words is None else KeywordTable.from_json((folder / words).read_bytes())

@@ -238,6 +238,7 @@ class ReleaseFollower:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closing.wait(), self._grace_s)
         await old.release.encoder.close()
+        await asyncio.to_thread(old.release.index.close)
         await self._unload(old.release, old.held)
         log.info("release left", release=old.release.release_id)
 

@@ -25,6 +25,7 @@ from retrieval_gateway.api.handlers import Handlers
 from retrieval_gateway.cache_watch import CacheWatch
 from retrieval_gateway.encoding.encoder import TritonLink
 from retrieval_gateway.health import Health
+from retrieval_gateway.index.devices import require_device
 from retrieval_gateway.lifecycle import drain, in_background
 from retrieval_gateway.listener import check_exposure, listen, make_server
 from retrieval_gateway.loaded_release import load_release
@@ -70,6 +71,7 @@ async def running(settings: GatewaySettings) -> AsyncIterator[Running]:
         InvalidInput: keys or certificates are not good, or the network would be let in unguarded.
     """
     check_exposure(settings)
+    require_device(settings.index_device)
     async with contextlib.AsyncExitStack() as stack:
         metrics = Metrics()
         metrics.build.labels(version("vitrine")).set(1)
@@ -148,7 +150,7 @@ async def _release_parts(
     limits = PictureLimits(settings.max_picture_bytes, settings.max_picture_pixels, settings.picture_formats)
     follower = ReleaseFollower(
         store,
-        lambda release_id: load_release(store, release_id, link, limits),
+        lambda release_id: load_release(store, release_id, link, limits, settings.index_device),
         keeper,
         metrics,
         settings.release_poll_s,

@@ -178,6 +178,11 @@ class GatewaySettings(BaseSettings):
         description="Bound of each call of the shared cache: what a miss costs at worst when it hangs. Raise "
         "it for a cache that is far away.",
     )
+    index_device: Literal["auto", "cpu", "gpu"] = Field(
+        default="auto",
+        description="Where the index is searched. gpu refuses to start without one; auto takes it where "
+        "there is one.",
+    )
     prewarm_queries: int = Field(
         default=200,
         ge=0,

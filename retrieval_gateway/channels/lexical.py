@@ -65,10 +65,9 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class _Term:
-    """A word that is looked for: the most that it adds to a score, and at most how many products have it."""
+    """A word that is looked for, and at most how many products have it."""
 
     query: Query
-    ceiling: float
     products: int
 
 
@@ -85,6 +84,8 @@ class LexicalIndex:
         self._searcher = searcher
         # Tied hits come in rising order within a segment, because it is sorted by row.
         self._ties_in_order = searcher.num_segments <= 1
+        # In both fields, repeated for ever, and of no other product.
+        self._most_of_a_word = ((_K1 + 1) * (TITLE_WEIGHT + 1) + WORTH) * self._idf(1)
 
     @classmethod
     def open(cls, path: Path) -> LexicalIndex:
@@ -124,7 +125,7 @@ class LexicalIndex:
                 query, depth = _all_of([query, self._in_rows(np.flatnonzero(allowed))]), k
                 allowed = None
         found = self._best(query, k, allowed, min(self.count, depth + _EXTRA))
-        return replace(found, ceiling=sum(term.ceiling for term in terms))
+        return replace(found, ceiling=len(terms) * self._most_of_a_word)
 
     def words(self, text: str) -> list[Word]:
         """Returns the words of a query that are looked for, each once, in their order.
@@ -210,12 +211,11 @@ class LexicalIndex:
                 Query.const_score_query(_any_of([title, description]), worth),
             ]
         )
-        repeated = (_K1 + 1) * (TITLE_WEIGHT * self._idf(in_title) + self._idf(in_description))
-        return _Term(query, repeated + worth, in_title + in_description)
+        return _Term(query, in_title + in_description)
 
     def _idf(self, products: int) -> float:
-        """Inverse document frequency of a word that so many products have; of a word that none has, 0."""
-        return math.log(1 + (self.count - products + 0.5) / (products + 0.5)) if products else 0.0
+        """Inverse document frequency of a word that so many products have."""
+        return math.log(1 + (self.count - products + 0.5) / (products + 0.5))
 
     def _anywhere(self, stem: str) -> Query:
         return _any_of([self._in_field(TITLE, stem), self._in_field(DESCRIPTION, stem)])

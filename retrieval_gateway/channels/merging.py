@@ -4,9 +4,10 @@ Two methods. Reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009) 
 and looks at no score. Weighted scores add weight times score, scaled so that the channels compare:
 
 - dense: the cosine, as it is. A row that the channel did not find counts as the lowest that it found.
-- lexical: the square of the score's share of its ceiling, which is what a product could have at most for
-  *this* query. Scaling by the best score that was *found* would have full text outvote the embedding where
-  no product has the query's words; squared, half of them are worth a quarter. A row that was not found has 0.
+- lexical: the square of the score's share of its ceiling, which is what a product would have whose words
+  are all of the query's and nobody else's. Scaling by the best score that was *found* would have full text
+  outvote the embedding where no product has the query's words, or every product has them; squared, half of
+  the words are worth a quarter. A row that was not found has 0.
 
 So a score means the same whatever else was found, up to the floor for rows that the dense channel missed.
 Ties go by rank, in the heavier channel first.
@@ -72,7 +73,7 @@ class MergePlan:
             )
 
 
-DEFAULT_PLAN = MergePlan("weighted_scores", dense_weight=1.0, lexical_weight=0.15)
+DEFAULT_PLAN = MergePlan("weighted_scores", dense_weight=1.0, lexical_weight=0.6)
 """Of a release that chose none: what the training products of a real catalogue chose (docs/channels.md)."""
 
 

@@ -21,7 +21,7 @@ class Ranking:
         rows: int64[n], each row once, no -1.
         scores: float32[n], falling; the channel's own scale (cosine, BM25).
         ceiling: a bound that no row's score for this query can pass; None where the channel knows none.
-            Full text has another one for every query: hits far below it have few of the query's words.
+            That of full text grows with the query's words: hits far below it have few of them or common ones.
     """
 
     rows: NDArray[np.int64]

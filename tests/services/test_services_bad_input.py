@@ -60,7 +60,7 @@ BAD = {
     "random bytes": (b"\xff" + os.urandom(300), "request", "SearchRequest"),
     "k of 0": (request(k=0), "k", "out of range (got 0) Fix: Give 1 to 10000"),
     "k over the limit": (request(k=10_001), "k", "got 10001"),
-    "two kinds of query": (request(query=pb.Query(text="a", picture=b"b")), "query", "Give exactly one"),
+    "two kinds of query": (request(query=pb.Query(text="a", product_id="b")), "query", "Give exactly one"),
     "an unknown field": (request(fields=["weight"]), "fields[0]", "'weight'"),
     "an unknown filter field": (filtered(field="size", any_of=values("x")), "filters[0].field", "'size'"),
     "the wrong kind of filter": (filtered(field="price", any_of=values("5")), "filters[0].field", "'price'"),
