@@ -7,10 +7,12 @@ are embedded by the checkpoint in PyTorch, searched exactly, and merged by the g
 it asks for a first page. The plan is chosen as ``vitrine index`` chooses it, by simulated queries of
 training products; no judged query has a part in it. Relevance control is off.
 
-Two corpora: the whole catalogue, most of which the towers were trained on, and the products that were held
-out of training (with a full-text index of their own). Intervals are paired bootstraps over queries of the
-differences in nDCG@10, at 95 %. ``equal ranks`` is reciprocal rank fusion with equal weights, for
-comparison: what merging comes to where nothing is chosen.
+Three corpora: the whole catalogue, most of which the towers were trained on; the products that were held
+out of training (with a full-text index of their own); and the simulated queries that the plan was chosen by,
+on their training products, apart for those that name a product (its title, a part of it, a type number),
+which the judged queries never do. Intervals are paired bootstraps over queries of the differences in
+nDCG@10, at 95 %. ``equal ranks`` is reciprocal rank fusion with equal weights, for comparison: what merging
+comes to where nothing is chosen.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import numpy.typing as npt
 from benchmarks.experiments.measures.ranking import graded_gain
 from benchmarks.quality.dense_run import tower_vectors
 from catalog.catalogue import Catalogue
+from catalog.facets import facets_of
 from catalog.held_out import is_held_out_product
 from catalog.pictures import decode_catalogue
 from catalog.readers import read_catalogue, read_judgements, read_queries
@@ -38,7 +41,7 @@ from evaluation.exact import exact_search
 from evaluation.measures import evaluate_run
 from indexing.lexical import write_lexical
 from indexing.merge_plan import choose_plan
-from indexing.tuning_queries import simulated_queries
+from indexing.tuning_queries import TuningQueries, simulated_queries
 from releases.manifest import MergePart
 from retrieval_gateway.channels.lexical import LexicalIndex
 from retrieval_gateway.channels.merging import MergePlan, merge
@@ -73,7 +76,7 @@ class Embedded:
         return replace(self, catalogue=catalogue, products=self.products[rows])
 
 
-def embedded(folder: Path, checkpoint: Path) -> tuple[Embedded, MergePart]:
+def embedded(folder: Path, checkpoint: Path) -> tuple[Embedded, TuningQueries, MergePart]:
     """Embeds a catalogue and its queries, and chooses the merge plan of the release that they would make."""
     loaded = load_checkpoint(checkpoint)
     shop, asked = read_catalogue(folder), read_queries(folder / "queries.csv")
@@ -86,7 +89,22 @@ def embedded(folder: Path, checkpoint: Path) -> tuple[Embedded, MergePart]:
     with tempfile.TemporaryDirectory() as place:
         plan = choose_plan(tuning, products, _full_text(shop, Path(place)))
     judgements = read_judgements(folder / "qrels.csv")
-    return Embedded(shop, products, asked, queries[: len(asked)], judgements), plan
+    return Embedded(shop, products, asked, queries[: len(asked)], judgements), tuning, plan
+
+
+def simulated(whole: Embedded, tuning: TuningQueries) -> Embedded:
+    """Returns the queries that a plan was chosen by, as judged queries of their own products."""
+    ids = whole.catalogue.ids
+    corpus = whole.catalogue.subset([ids[row] for row in tuning.rows])
+    names = {title for product in corpus.products for title in facets_of(product).titles}
+    kinds = ["names a product" if text in names else "other" for text in tuning.texts]
+    asked = [EvaluationQuery(text, text, kind) for text, kind in zip(tuning.texts, kinds, strict=True)]
+    judgements = [
+        Judgement(text, ids[row], 1)
+        for text, rows in zip(tuning.texts, tuning.relevant, strict=True)
+        for row in sorted(rows)
+    ]
+    return replace(whole.of(corpus), asked=asked, queries=tuning.vectors, judgements=judgements)
 
 
 def compared(corpus: Embedded, plan: MergePlan) -> dict[str, Any]:
@@ -163,17 +181,19 @@ def _interval(hybrid: npt.NDArray[np.float64], channel: npt.NDArray[np.float64])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measures both corpora and prints a table, and the figures as JSON in the last line."""
+    """Measures the corpora and prints a table, and the figures as JSON in the last line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--catalog", type=Path, default=Path("../shared/data/catalog"))
     chosen = parser.parse_args(arguments)
-    whole, part = embedded(chosen.catalog, chosen.checkpoint)
+    whole, tuning, part = embedded(chosen.catalog, chosen.checkpoint)
     apart = [product.product_id for product in whole.catalogue.products if is_held_out_product(product)]
     plan = MergePlan(part.method, part.dense_weight, part.lexical_weight)
     corpora = {"whole": compared(whole, plan)}
     if apart:
         corpora["held_out"] = compared(whole.of(whole.catalogue.subset(apart)), plan)
+    if part.figures:
+        corpora["simulated"] = compared(simulated(whole, tuning), plan)
     for name, result in corpora.items():
         for line in _table(name, result):
             print(line)  # noqa: T201

@@ -1,9 +1,4 @@
-"""The lexical channel: products that have the words of the query, ranked by BM25+.
-
-BM25 (Robertson et al., TREC-3, 1995) is tantivy's: k1 1.2, b .75, statistics by field; a word in the title
-counts ``TITLE_WEIGHT`` times one in the description. BM25+ (Lv and Zhai, CIKM 2011) gives a word that is
-there at all a worth of its own, so that a product with all of the query's words comes before one that has
-some of them often: a shopper means every word. Here that worth is given once, whichever field has the word.
+"""The lexical channel: products that have the words of the query, ranked by BM25+ (``scoring``).
 
 A query is never parsed: its words become the terms of a query that is put together here, so that no
 shopper can type syntax.
@@ -11,34 +6,22 @@ shopper can type syntax.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tantivy import Occur, Query, Schema, Searcher
+from tantivy import Query, Schema, Searcher
 
 import faults
 from retrieval_gateway.channels.analysis import STOP_WORDS, split_words, stems
-from retrieval_gateway.channels.lexical_files import (
-    DESCRIPTION,
-    INDEX_OPTION,
-    ROW,
-    TITLE,
-    open_lexical_files,
-)
+from retrieval_gateway.channels.lexical_files import ROW, open_lexical_files
+from retrieval_gateway.channels.scoring import Scoring, all_of, any_of
 from retrieval_gateway.channels.spelling import mended_stem
 from retrieval_gateway.channels.types import Ranking
 
-__all__ = ["TITLE_WEIGHT", "WORTH", "LexicalIndex", "Word"]
+__all__ = ["LexicalIndex", "Word"]
 
-TITLE_WEIGHT = 2.0
-WORTH = 3.0
-"""Of a word that is there, in inverse document frequencies: BM25+'s delta of 1 in both fields."""
-_K1 = 1.2
-"""Tantivy's own, not to be set: however often a word stands in a text, it counts at most k1 + 1 times."""
 _MOST_WORDS = 64
 """Of one query; the rest of a longer one is not looked for."""
 _MOST_MENDED = 4
@@ -63,14 +46,6 @@ class Word:
     stem: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Term:
-    """A word that is looked for, and at most how many products have it."""
-
-    query: Query
-    products: int
-
-
 class LexicalIndex:
     """A release's full-text index, open for reading; any thread may search, and searches free the GIL.
 
@@ -80,12 +55,10 @@ class LexicalIndex:
     """
 
     def __init__(self, schema: Schema, searcher: Searcher) -> None:
-        self._schema = schema
         self._searcher = searcher
+        self._scoring = Scoring(schema, searcher)
         # Tied hits come in rising order within a segment, because it is sorted by row.
         self._ties_in_order = searcher.num_segments <= 1
-        # In both fields, repeated for ever, and of no other product.
-        self._most_of_a_word = ((_K1 + 1) * (TITLE_WEIGHT + 1) + WORTH) * self._idf(1)
 
     @classmethod
     def open(cls, path: Path) -> LexicalIndex:
@@ -113,19 +86,19 @@ class LexicalIndex:
             faults.InternalError: a mask of another shape.
         """
         self._check(k, allowed)
-        terms = [self._term(word.stem) for word in self.words(text)]
+        found = [word.stem for word in self.words(text)]
         available = self.count if allowed is None else int(np.count_nonzero(allowed))
-        if not terms or not available:
+        if not found or not available:
             return Ranking(np.empty(0, np.int64), np.empty(0, np.float32))
-        query, depth = _any_of([term.query for term in terms]), k
+        query, depth = any_of([self._scoring.scored(stem) for stem in found]), k
         if allowed is not None:
-            matching = sum(term.products for term in terms) + 1
+            matching = sum(map(self._scoring.most_products, found)) + 1
             depth = min(matching, 3 * k * self.count // (2 * available))
             if available + _ROW_SET_HITS < depth:
-                query, depth = _all_of([query, self._in_rows(np.flatnonzero(allowed))]), k
+                query, depth = all_of([query, self._scoring.in_rows(np.flatnonzero(allowed))]), k
                 allowed = None
-        found = self._best(query, k, allowed, min(self.count, depth + _EXTRA))
-        return replace(found, ceiling=len(terms) * self._most_of_a_word)
+        ranking = self._best(query, k, allowed, min(self.count, depth + _EXTRA))
+        return replace(ranking, ceiling=len(found) * self._scoring.ceiling)
 
     def words(self, text: str) -> list[Word]:
         """Returns the words of a query that are looked for, each once, in their order.
@@ -138,8 +111,8 @@ class LexicalIndex:
         mended = 0
         for one, stem in zip(texts, stems(texts), strict=True):
             known: str | None = stem
-            if not self._frequency(stem):
-                known = mended_stem(one, self._frequency) if mended < _MOST_MENDED else None
+            if not self._scoring.frequency(stem):
+                known = mended_stem(one, self._scoring.frequency) if mended < _MOST_MENDED else None
                 mended += 1
             if known is not None:
                 found.setdefault(known, Word(one, known))
@@ -157,11 +130,8 @@ class LexicalIndex:
         for start in range(0, len(words) if found else 0, _BITS):
             part = words[start : start + _BITS]
             # The score of a hit is the sum of its words' powers of two: one search tells all of them.
-            bits = [
-                Query.const_score_query(self._anywhere(word.stem), float(1 << bit))
-                for bit, word in enumerate(part)
-            ]
-            query = _all_of([_any_of(bits), self._in_rows(np.unique(rows))])
+            bits = [self._scoring.counted(word.stem, float(1 << bit)) for bit, word in enumerate(part)]
+            query = all_of([any_of(bits), self._scoring.in_rows(np.unique(rows))])
             ranking = self._best(query, len(found), None, len(found))
             for row, score in zip(ranking.rows.tolist(), ranking.scores.tolist(), strict=True):
                 found[row] += [word.text for bit, word in enumerate(part) if int(score) >> bit & 1]
@@ -195,42 +165,3 @@ class LexicalIndex:
                 order = np.lexsort((rows, -scores))[:k]
                 return Ranking(rows[order], scores[order])
             depth = min(depth * _GROWTH, self.count)
-
-    def _frequency(self, stem: str) -> int:
-        """How many products have a word, in the field where most have it."""
-        return max(self._searcher.doc_freq(name, stem) for name in (TITLE, DESCRIPTION))
-
-    def _term(self, stem: str) -> _Term:
-        title, description = self._in_field(TITLE, stem), self._in_field(DESCRIPTION, stem)
-        in_title, in_description = (self._searcher.doc_freq(name, stem) for name in (TITLE, DESCRIPTION))
-        worth = WORTH * self._idf(max(in_title, in_description))
-        query = _any_of(
-            [
-                Query.boost_query(title, TITLE_WEIGHT),
-                description,
-                Query.const_score_query(_any_of([title, description]), worth),
-            ]
-        )
-        return _Term(query, in_title + in_description)
-
-    def _idf(self, products: int) -> float:
-        """Inverse document frequency of a word that so many products have."""
-        return math.log(1 + (self.count - products + 0.5) / (products + 0.5))
-
-    def _anywhere(self, stem: str) -> Query:
-        return _any_of([self._in_field(TITLE, stem), self._in_field(DESCRIPTION, stem)])
-
-    def _in_field(self, name: str, stem: str) -> Query:
-        return Query.term_query(self._schema, name, stem, INDEX_OPTION)
-
-    def _in_rows(self, rows: NDArray[np.int64]) -> Query:
-        """The products of these rows, which adds nothing to their scores."""
-        return Query.const_score_query(Query.term_set_query(self._schema, ROW, rows.tolist()), 0.0)
-
-
-def _any_of(queries: Sequence[Query]) -> Query:
-    return Query.boolean_query([(Occur.Should, query) for query in queries])
-
-
-def _all_of(queries: Sequence[Query]) -> Query:
-    return Query.boolean_query([(Occur.Must, query) for query in queries])

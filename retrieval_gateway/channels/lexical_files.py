@@ -8,7 +8,9 @@ where they lie, and several gateways share their pages.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,6 +27,9 @@ INDEX_OPTION = "freq"
 
 _WRITER_BYTES = 512 * 2**20
 """Of postings in memory: some five million short products make one segment, more make several."""
+
+_ATTEMPTS = 20
+_PAUSE_S = 0.01
 
 
 def write_lexical_files(
@@ -77,13 +82,13 @@ def open_lexical_files(folder: Path) -> tuple[Schema, Searcher]:
             value=str(folder),
             fix="publish the release again.",
         )
+    view = Path(tempfile.mkdtemp(prefix="vitrine-lexical-"))
     try:
-        with tempfile.TemporaryDirectory(prefix="vitrine-lexical-", ignore_cleanup_errors=True) as view:
-            for file in folder.iterdir():
-                (Path(view) / file.name).symlink_to(file.resolve())
-            index = Index.open(view)
-            index.config_reader("manual")  # no thread that watches for commits: there are none
-            return index.schema, index.searcher()
+        for file in folder.iterdir():
+            (view / file.name).symlink_to(file.resolve())
+        index = Index.open(str(view))
+        index.config_reader("manual")  # what is open stays as it is: there are no commits to follow
+        return index.schema, index.searcher()
     except (OSError, ValueError) as error:
         raise faults.StorageFailed(
             f"the full-text index cannot be read: {error}",
@@ -91,6 +96,17 @@ def open_lexical_files(folder: Path) -> tuple[Schema, Searcher]:
             value=str(folder),
             fix="copy the release again from where it was published.",
         ) from error
+    finally:
+        _remove(view)
+
+
+def _remove(view: Path) -> None:
+    """Removes a folder in which tantivy's own thread may take its lock once more while this goes on."""
+    for _ in range(_ATTEMPTS):
+        shutil.rmtree(view, ignore_errors=True)
+        if not view.exists():
+            return
+        time.sleep(_PAUSE_S)
 
 
 def _schema() -> Schema:

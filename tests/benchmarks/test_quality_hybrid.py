@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from support.tiny_shop import tiny_checkpoint, write_tiny_shop
 
-from benchmarks.quality.hybrid import Embedded, compared, main
+from benchmarks.quality.hybrid import Embedded, compared, main, simulated
 from catalog.catalogue import Catalogue
 from catalog.schema import EvaluationQuery, Judgement, Product
+from indexing.tuning_queries import TuningQueries
 from retrieval_gateway.channels.merging import MergePlan
 from towers.checkpoint import save_checkpoint
 
@@ -72,6 +73,19 @@ def test_a_part_keeps_its_products_vectors() -> None:
     assert part.catalogue.ids == ("p0", "p5", "p7")
     np.testing.assert_array_equal(part.products, whole.products[[0, 5, 7]])
     assert compared(part, PLAN)["dense"]["by_kind"]["meaning"]["rr_at_10"] == pytest.approx((1 + 1 / 3) / 2)
+
+
+def test_simulated_queries_are_judged_by_their_clicks_and_told_apart_by_what_they_name() -> None:
+    whole = corpus()
+    rows = np.array([0, 3, 4, 6])
+    texts, relevant = ("desk lamp", "seat"), (frozenset({3, 4}), frozenset({0, 6}))
+    asked = simulated(whole, TuningQueries(texts, relevant, rows, whole.products[[4, 6]]))
+    assert asked.catalogue.ids == ("p0", "p3", "p4", "p6")
+    np.testing.assert_array_equal(asked.products, whole.products[rows])
+    result = compared(asked, PLAN)
+    assert set(result["dense"]["by_kind"]) == {"names a product", "other"}
+    assert result["lexical"]["by_kind"]["names a product"]["ndcg_at_10"] == 1.0
+    assert result["dense"]["recall_at_100"] == 1.0
 
 
 def test_the_command_prints_a_table_and_json_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ def test_parts_come_up_in_any_order(stack, tmp_path, order):
         supervisor.start()
         wait_until_ready(settings.address, 60.0)
         metrics_url = f"http://{settings.host}:{settings.metrics_port}/metrics"
-        assert eventually(lambda: lacking(metrics_url) == ()), "nothing is missing once all are there"
+        assert eventually(lambda: lacking(metrics_url) == (), 30), "nothing is missing once all are there"
     finally:
         supervisor.stop()
 
@@ -38,7 +38,7 @@ def missing(gateway) -> tuple[str, ...]:
 
 
 def test_without_the_cache_it_is_ready_and_degraded(stack, gateway):
-    assert eventually(lambda: missing(gateway) == ())
+    assert eventually(lambda: missing(gateway) == (), 30)
     with hold_back(stack, "valkey"):
         os.kill(stack.valkey.pid, signal.SIGKILL)
         assert eventually(lambda: missing(gateway) == ("cache",), 20)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from retrieval_gateway.channels.analysis import analyse
-from retrieval_gateway.channels.lexical import TITLE_WEIGHT, WORTH, LexicalIndex
+from retrieval_gateway.channels.lexical import LexicalIndex
 from retrieval_gateway.channels.lexical_files import write_lexical_files
+from retrieval_gateway.channels.scoring import TITLE_WEIGHT, WORTH
 from retrieval_gateway.channels.types import Ranking
 
 Texts = Sequence[tuple[str, str]]

@@ -11,6 +11,7 @@ from support.lexical import lexical_index, slow_ranking
 
 from faults import InternalError, InvalidInput
 from retrieval_gateway.channels import lexical as channel
+from retrieval_gateway.channels import scoring
 from retrieval_gateway.channels.lexical import LexicalIndex
 
 SHOP = (
@@ -133,7 +134,7 @@ def test_all_words_once_come_before_one_word_often(tmp_path: Path, monkeypatch: 
     filler = [(f"thing{number}", "plain") for number in range(10)]
     index = lexical_index(tmp_path, [("mug mug", "mug mug mug"), ("thing", "a mug, red"), *filler])
     assert index.search("red mug", 3).rows.tolist() == [1, 0]
-    monkeypatch.setattr(channel, "WORTH", 0.0)  # BM25 without the plus
+    monkeypatch.setattr(scoring, "WORTH", 0.0)  # BM25 without the plus
     assert index.search("red mug", 3).rows.tolist() == [0, 1]
 
 
@@ -256,7 +257,7 @@ def test_a_search_lets_other_threads_run(many) -> None:
     sys.setswitchinterval(1000)  # nobody is interrupted: the other runs only where the search lets it
     try:
         gate.set()
-        query = index._term("bax").query
+        query = index._scoring.scored("bax")
         for _ in range(2000):
             index._searcher.search(query, limit=1000, count=False)
             if ran.is_set():

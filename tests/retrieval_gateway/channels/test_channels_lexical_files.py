@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from support.lexical import lexical_index
 
 from faults import NotFound, StorageFailed
 from releases.verify import hash_files
+from retrieval_gateway.channels import lexical_files
 from retrieval_gateway.channels.lexical import LexicalIndex
 from retrieval_gateway.channels.lexical_files import write_lexical_files
 
@@ -35,8 +37,30 @@ def test_no_folder_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     write_lexical_files(tmp_path / "lexical", TEXTS)
     (tmp_path / "temporary").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
-    LexicalIndex.open(tmp_path / "lexical")
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: LexicalIndex.open(tmp_path / "lexical").count, range(100)))
+    assert found == [2] * 100
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_lock_that_is_taken_while_the_folder_goes_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = tmp_path / "view"
+    view.mkdir()
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            monkeypatch.setattr(shutil, "rmtree", rmtree)
+
+    rmtree = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as if a file came back each time
+    monkeypatch.setattr(lexical_files.time, "sleep", pause)
+    lexical_files._remove(view)
+    assert len(pauses) == 2
+    assert not view.exists()
 
 
 def test_an_index_without_any_words_finds_nothing(tmp_path: Path) -> None:
