@@ -103,7 +103,7 @@ async def _build(
     try:
         patient = PatientClient(client, triton_url, _PATIENCE_S, load_again)
         link = TritonLink(patient, triton_url, timeout_s=_CALL_TIMEOUT_S)
-        encoder = Encoder(link, towers.spec, towers.tokenizer)
+        encoder = Encoder(link, towers.spec, towers.tokenizer, towers.keywords)
         with progress("embedding through Triton", len(catalogue)) as done:
             return await build_release(
                 store, towers, encoder, catalogue, pictures, command_line(), done, views
